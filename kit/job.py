@@ -1,0 +1,250 @@
+"""Job: the reference a person holds. It keeps a key and asks the store; it holds no payload."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kit.errors import JobCancelled, JobError, JobFailed, JobLost, JobTimedOut
+from kit.events import ErrorInfo, Finding, JobKey, JobState, JobView, MemoryUse
+
+__all__ = ["Job", "JobSource", "JobState", "Wire", "wire_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What RunPod's worker would post for a job, as Python values equal to ``json.loads`` of the bodies.
+
+    Attributes
+    ----------
+    done : dict or None
+        The final body of job-done, e.g. ``{"output": {...}}``. None if nothing would be posted.
+    stream : tuple of dict
+        Bodies posted to job-stream, ``{"output": chunk}``, in order.
+    progress : tuple of dict
+        ``{"status": "IN_PROGRESS", "output": p}``, in order.
+    lost : str or None
+        Why nothing would be posted (or why the platform would refuse it); None if all is well.
+    """
+
+    done: Any
+    stream: tuple[Any, ...]
+    progress: tuple[Any, ...]
+    lost: str | None
+
+
+def wire_of(view: JobView) -> Wire:
+    """The wire of a job as far as it has come."""
+    return Wire(
+        done=None if view.done is None else json.loads(view.done),
+        stream=tuple({"output": json.loads(text)} for text in view.stream),
+        progress=tuple(
+            {"status": "IN_PROGRESS", "output": json.loads(text)} for text in view.progress
+        ),
+        lost=view.lost,
+    )
+
+
+def error_of(view: JobView) -> JobError:
+    """The exception for a job that ended other than COMPLETED."""
+    at: dict[str, Any] = {"job_id": view.id, "job_key": view.key, "attempt": view.attempt}
+    reason = view.error.message if view.error else ""
+    if view.state is JobState.TIMED_OUT:
+        return JobTimedOut(
+            f"job {view.id} was stopped after {view.timeout_s:g} s (timeout_s). "
+            "Give it more time, or none, and run it again."
+            if view.timeout_s is not None
+            else f"job {view.id} timed out. {reason}",
+            **at,
+        )
+    if view.state is JobState.CANCELLED:
+        return JobCancelled(f"job {view.id} was cancelled. job.retry() runs it again.", **at)
+    if view.state is JobState.LOST:
+        return JobLost(f"job {view.id} is lost: {view.lost or 'its kernel is gone'}.", **at)
+    head = f"job {view.id} of {view.handler} v{view.version} failed: {reason or view.lost}"
+    trace = view.error.traceback if view.error else ""
+    return JobFailed(f"{head}\n\n{trace}" if trace else head, **at)
+
+
+class JobSource(Protocol):
+    """What a Job needs of the session that made it."""
+
+    def view(self, key: JobKey) -> JobView: ...
+
+    def wait(self, key: JobKey, timeout_s: float | None) -> bool:
+        """Block until the job ended (True) or the time is over (False). Interruptible."""
+
+    async def wait_async(self, key: JobKey) -> None: ...
+
+    def chunks(self, key: JobKey) -> AsyncIterator[str]: ...
+
+    def cancel(self, key: JobKey) -> None: ...
+
+    def retry(self, key: JobKey) -> Job: ...
+
+    def show(self, key: JobKey) -> None:
+        """Display the job's card under the running cell."""
+
+
+class Job:
+    """A job that was submitted. Reading it never raises for the job's own failure; ``await`` does.
+
+    Made by ``kit.run``, ``kit.map`` and ``%job``.
+    """
+
+    __slots__ = ("_source", "id", "key")
+
+    def __init__(self, key: JobKey, id: str, source: JobSource) -> None:
+        #: the store's key; RunPod ids may repeat, keys do not
+        self.key = key
+        #: RunPod's id
+        self.id = id
+        self._source = source
+
+    def __repr__(self) -> str:
+        view = self._source.view(self.key)
+        took = "" if view.execution_ms is None else f", {view.execution_ms:.1f} ms"
+        return f"<Job {self.id} {view.handler} v{view.version} {view.state}{took}>"
+
+    def _ipython_display_(self) -> None:
+        self._source.show(self.key)
+
+    # -- demand ---------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._finish().__await__()
+
+    async def _finish(self) -> Any:
+        await self._source.wait_async(self.key)
+        return self._output_or_raise()
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """The output; blocks until the job ended.
+
+        Parameters
+        ----------
+        timeout_s : float or None
+            Seconds to wait; None waits for ever. When they are over ``TimeoutError`` is raised and
+            the job goes on.
+
+        Raises
+        ------
+        TimeoutError
+            The job has not ended yet.
+        JobError
+            One of its four kinds, with the handler's own traceback.
+        """
+        if not self._source.wait(self.key, timeout_s):
+            raise TimeoutError(
+                f"job {self.id} has not ended after {timeout_s:g} s; it goes on. "
+                "job.cancel() ends it."
+            )
+        return self._output_or_raise()
+
+    def _output_or_raise(self) -> Any:
+        view = self._source.view(self.key)
+        if view.state is not JobState.COMPLETED:
+            raise error_of(view)
+        return _output(view)
+
+    async def chunks(self) -> AsyncIterator[Any]:
+        """Stream chunks as they come, from the first one, until the job ends."""
+        async for text in self._source.chunks(self.key):
+            yield json.loads(text)
+
+    # -- act ------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Ask for the job to be cancelled; returns at once. Nothing happens if it has ended."""
+        self._source.cancel(self.key)
+
+    def retry(self) -> Job:
+        """Run the same request again, as the next attempt of this job; returns the job.
+
+        Raises
+        ------
+        UsageError
+            If the job is not FAILED, TIMED_OUT, CANCELLED or LOST.
+        """
+        return self._source.retry(self.key)
+
+    # -- read -----------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> JobView:
+        """Everything known of the job now, as one frozen value."""
+        return self._source.view(self.key)
+
+    @property
+    def state(self) -> JobState:
+        return self.view.state
+
+    @property
+    def handler(self) -> str:
+        """Name and version of the handler it runs, e.g. ``"classify v3"``."""
+        view = self.view
+        return f"{view.handler} v{view.version}"
+
+    @property
+    def input(self) -> Any:
+        """The input as it was given; None once the store has dropped it to stay under its cap."""
+        request = self.view.request
+        return None if request is None else json.loads(request).get("input")
+
+    @property
+    def output(self) -> Any:
+        """What a client would see as ``output``; None if there is none (yet)."""
+        return _output(self.view)
+
+    @property
+    def error(self) -> ErrorInfo | None:
+        return self.view.error
+
+    @property
+    def stream(self) -> list[Any]:
+        """Chunks so far."""
+        return [json.loads(text) for text in self.view.stream]
+
+    @property
+    def progress(self) -> Any:
+        """The last progress value; None if there was none."""
+        progress = self.view.progress
+        return json.loads(progress[-1]) if progress else None
+
+    @property
+    def logs(self) -> str:
+        """Everything the handler printed, stdout and stderr in order."""
+        return "".join(log.text for log in self.view.logs)
+
+    @property
+    def delay_time_ms(self) -> float | None:
+        """Time in the queue; None until it started."""
+        return self.view.delay_ms
+
+    @property
+    def execution_time_ms(self) -> float | None:
+        """Time in the handler; None until it ended."""
+        return self.view.execution_ms
+
+    @property
+    def memory(self) -> tuple[MemoryUse, ...]:
+        """Before, peak and after per device, in bytes."""
+        return self.view.memory
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.view.findings
+
+    @property
+    def wire(self) -> Wire:
+        """What RunPod's worker would post for this job."""
+        return wire_of(self.view)
+
+
+def _output(view: JobView) -> Any:
+    if view.done is None:
+        return None
+    body = json.loads(view.done)
+    return body.get("output") if isinstance(body, dict) else None
