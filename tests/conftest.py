@@ -1,0 +1,112 @@
+"""What every test stands on: an environment of its own, and skips that are counted and named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+#: what a person's machine may have set and a test must not see
+_FOREIGN = ("RUNPOD_", "KIT_", "JUPYTER", "JPY_", "IPYTHON", "MPL", "PYTHONWARNINGS")
+_KEPT = ("KIT_CHROMIUM", "JUPYTER_PLATFORM_DIRS")
+
+
+def chromium() -> str | None:
+    """Path of a Chromium, or None."""
+    named = os.environ.get("KIT_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, CHROMIUM)), None)
+
+
+def gpu_absence() -> str | None:
+    """Why there is no GPU, in NVML's words; None if there is one."""
+    try:
+        import pynvml
+    except ImportError:
+        return "nvidia-ml-py is not installed"
+    try:
+        pynvml.nvmlInit()
+        return None if pynvml.nvmlDeviceGetCount() else "NVML finds no device"
+    except pynvml.NVMLError as error:
+        return f"NVML: {error}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips", action="store_true", help="fail if anything but a gpu test was skipped"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) and name not in _KEPT:
+            del os.environ[name]
+    # the new default of jupyter_core; said so that it does not warn about it
+    os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+    os.environ["MPLBACKEND"] = "Agg"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    absent = {
+        "browser": None if chromium() else "no chromium on this machine",
+        "gpu": gpu_absence() if any(item.get_closest_marker("gpu") for item in items) else None,
+    }
+    for item in items:
+        for marker, reason in absent.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
+
+
+@pytest.fixture(autouse=True)
+def kit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store, an IPython profile and Jupyter folders of the test's own, for its children too."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("KIT_HOME", str(folder / "kit"))
+    monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
+    for name in ("CONFIG", "DATA", "RUNTIME"):
+        monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(folder / "jupyter" / name.lower()))
+    return folder / "kit"
+
+
+# -- skips ----------------------------------------------------------------------------------------
+
+
+def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [] if reporter is None else list(reporter.stats.get("skipped", ()))
+
+
+def _forbidden(config: pytest.Config) -> list[pytest.TestReport]:
+    if not config.getoption("--strict-skips"):
+        return []
+    return [report for report in _skipped(config) if "gpu" not in getattr(report, "keywords", ())]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.exitstatus == pytest.ExitCode.OK and _forbidden(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    skipped = _skipped(config)
+    if not skipped:
+        return
+    reasons: Counter[str] = Counter()
+    terminalreporter.section(f"{len(skipped)} skipped")
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] += 1
+        terminalreporter.line(report.nodeid)
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"  {count} x {reason}")
+    if forbidden := _forbidden(config):
+        terminalreporter.line(
+            f"--strict-skips: {len(forbidden)} of these may not be skipped", red=True
+        )
