@@ -1,0 +1,170 @@
+"""The house holds: imports go down only, and optional packages stay at the edge.
+
+The rooms are in the table below. A module that is in no room fails; so does a row without a module.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+KIT = ROOT / "kit"
+
+#: from the bottom up; a package stands for everything in it
+ROOMS: dict[str, tuple[str, ...]] = {
+    "words": ("errors", "events", "job", "handler", "controls", "payload", "secret", "findings"),
+    "keep": ("home", "mirror", "store", "source"),
+    "run": ("capture", "guard", "rss", "runner", "sampler", "targets", "worker"),
+    "show": ("views",),
+    "export": ("export",),
+    "entry": ("__init__", "magic", "session"),
+}
+#: which rooms a room may import besides itself
+BELOW = {
+    "words": (),
+    "keep": ("words",),
+    "run": ("words", "keep"),
+    "show": ("words", "keep"),
+    "export": ("words", "keep"),
+    "entry": ("words", "keep", "run", "show", "export"),
+}
+#: where a package that is not the standard library may be imported
+EDGE = {
+    "IPython": ("magic", "session", "source", "views"),
+    "anywidget": ("views",),
+    "ipywidgets": ("views",),
+    "matplotlib": ("views.plots",),
+    "nest_asyncio2": ("session",),
+    "packaging": ("export",),
+    "pandas": ("views.frame",),
+    "psutil": ("sampler", "rss"),
+    "pyflakes": ("export",),
+    "pynvml": ("sampler",),
+    "runpod": ("session", "export"),
+    "torch": ("sampler",),
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of one module by one module."""
+
+    by: str
+    of: str
+    line: int
+    top: bool
+    typing: bool
+
+    def __str__(self) -> str:
+        return f"kit/{self.by.replace('.', '/')}.py:{self.line} imports {self.of}"
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below ``kit`` to file; ``__init__`` is kit itself, ``views`` kit/views/__init__.py."""
+    found = {}
+    for path in sorted(KIT.rglob("*.py")):
+        parts = path.relative_to(KIT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" and parts[:-1] else parts)] = path
+    return found
+
+
+def imports(name: str, path: Path) -> Iterator[Import]:
+    """Every import in a module, wherever it stands."""
+
+    def walk(node: ast.AST, top: bool, typing: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(name, alias.name, child.lineno, top, typing)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}:{child.lineno}: relative import"
+                for alias in child.names:
+                    of = f"{child.module}.{alias.name}"
+                    yield Import(name, of, child.lineno, top, typing)
+            elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield from walk(child, False, typing)
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                yield from walk(child, top, True)
+            else:
+                yield from walk(child, top, typing)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), True, False)
+
+
+def target(imported: Import) -> str | None:
+    """The kit's own module that an import means; None for somebody else's."""
+    parts = imported.of.split(".")
+    if parts[0] != "kit":
+        return None
+    known = modules()
+    for end in range(len(parts), 1, -1):
+        if (name := ".".join(parts[1:end])) in known:
+            return name
+    return "__init__"
+
+
+def room(name: str) -> str:
+    for title, heads in ROOMS.items():
+        if name.partition(".")[0] in heads:
+            return title
+    pytest.fail(f"kit/{name}.py is in no room: give it one in {Path(__file__).name}")
+
+
+ALL = [imported for name, path in modules().items() for imported in imports(name, path)]
+
+
+def test_every_module_has_a_room_and_every_row_a_module() -> None:
+    heads = {name.split(".")[0] for name in modules()}
+    listed = [head for row in ROOMS.values() for head in row]
+    assert len(listed) == len(set(listed))
+    assert heads == set(listed)
+
+
+def test_imports_go_down_only() -> None:
+    wrong = [
+        f"{imported} ({room(imported.by)} imports {room(name)})"
+        for imported in ALL
+        if (name := target(imported)) is not None
+        and room(name) != room(imported.by)
+        and room(name) not in BELOW[room(imported.by)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_at_the_top_of_a_module_closes_a_circle() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in modules()}
+    for imported in ALL:
+        name = target(imported)
+        if imported.top and not imported.typing and name not in (None, imported.by):
+            graph[imported.by].add(str(name))
+    TopologicalSorter(graph).prepare()  # raises CycleError and names the circle
+
+
+def test_optional_packages_stay_at_the_edge() -> None:
+    def allowed(imported: Import) -> bool:
+        places = EDGE.get(imported.of.split(".")[0])
+        return places is None or any(
+            imported.by == place or imported.by.startswith(f"{place}.") for place in places
+        )
+
+    wrong = [str(imported) for imported in ALL if not imported.typing and not allowed(imported)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_packages_we_declare_are_imported() -> None:
+    import sys
+
+    declared = {*EDGE, "kit", "traitlets", "comm", "ipykernel", *sys.stdlib_module_names}
+    wrong = [str(i) for i in ALL if not i.typing and i.of.split(".")[0] not in declared]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_torch_is_never_imported_but_only_found() -> None:
+    wrong = [str(i) for i in ALL if i.of.split(".")[0] == "torch" and not i.typing]
+    assert not wrong, "torch is used only if the notebook has imported it: sys.modules.get('torch')"
