@@ -44,11 +44,14 @@ class PayloadError(KitError):
         What is wrong, in one sentence.
     path : str
         JSON path of the first fault, ``$`` for the value itself.
+    code : str
+        What kind of fault, for code that decides by it: see :func:`kit.payload.encode`.
     """
 
-    def __init__(self, message: str, path: str = "$") -> None:
+    def __init__(self, message: str, path: str = "$", *, code: str = "type") -> None:
         super().__init__(message)
         self.path = path
+        self.code = code
 
 
 class StoreError(KitError):

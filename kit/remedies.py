@@ -1,0 +1,98 @@
+"""What to send instead of a value that JSON has no word for.
+
+Types are told by module and name, so that nothing needs to be imported to recognise it.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+#: (first part of the module, name of the class or ``*``) of a class or one of its bases
+_BY_NAME: dict[tuple[str, str], str] = {
+    ("numpy", "ndarray"): "send a list, array.tolist()",
+    ("numpy", "generic"): "send a plain number, value.item()",
+    ("torch", "Tensor"): "send a list, tensor.tolist()",
+    ("jax", "*"): "send a list, array.tolist()",
+    ("jaxlib", "*"): "send a list, array.tolist()",
+    ("tensorflow", "*"): "send a list, tensor.numpy().tolist()",
+    ("PIL", "Image"): (
+        "save it to PNG and base64 it, buffer = io.BytesIO(); image.save(buffer, 'PNG'); "
+        "base64.b64encode(buffer.getvalue()).decode()"
+    ),
+    ("pandas", "DataFrame"): 'send rows, frame.to_dict("records")',
+    ("pandas", "Series"): "send a list, series.tolist()",
+    ("pandas", "Timestamp"): "send text, value.isoformat()",
+    ("pydantic", "BaseModel"): 'send a dict, model.model_dump(mode="json")',
+    ("datetime", "timedelta"): "send seconds, value.total_seconds()",
+    ("datetime", "*"): "send text, value.isoformat()",
+    ("decimal", "Decimal"): "send str(value), or float(value) if rounding is fine",
+    ("fractions", "Fraction"): "send float(value) or str(value)",
+    ("pathlib", "PurePath"): "send what the file holds, or str(path) for its name",
+    ("uuid", "UUID"): "send str(value)",
+    ("enum", "Enum"): "send its value, member.value",
+    ("array", "array"): "send a list, array.tolist()",
+    ("collections", "deque"): "send list(value)",
+    ("io", "IOBase"): "send what it holds, base64.b64encode(file.read()).decode()",
+    ("_io", "_IOBase"): "send what it holds, base64.b64encode(file.read()).decode()",
+    ("kit", "Secret"): "leave it out; a key must not travel in a payload",
+}
+
+
+def remedy_for(value: object) -> str:
+    """Half a sentence: what to send instead of a value."""
+    kind = type(value)
+    if issubclass(kind, (bytes, bytearray, memoryview)):
+        return "base64 it, base64.b64encode(value).decode()"
+    if issubclass(kind, (set, frozenset)):
+        return "send a list, sorted(value)"
+    if issubclass(kind, types.GeneratorType):
+        return "send list(value), or make the handler itself a generator with yield"
+    if issubclass(kind, types.AsyncGeneratorType):
+        return "send [item async for item in value], or make the handler itself yield"
+    if issubclass(kind, types.CoroutineType):
+        return "await it"
+    if issubclass(kind, complex):
+        return "send [value.real, value.imag]"
+    if issubclass(kind, BaseException):
+        return "send its text, str(error), or raise it"
+    if issubclass(kind, type) or issubclass(kind, (types.FunctionType, types.BuiltinFunctionType)):
+        return "send its name, value.__name__, or the result of calling it"
+    for base in kind.__mro__:
+        room = _module(base).partition(".")[0]
+        found = _BY_NAME.get((room, _name(base))) or _BY_NAME.get((room, "*"))
+        if found:
+            return found
+    if "__dataclass_fields__" in vars(kind) or hasattr(kind, "__dataclass_fields__"):
+        return "send a dict, dataclasses.asdict(value)"
+    if hasattr(kind, "__attrs_attrs__"):
+        return "send a dict, attrs.asdict(value)"
+    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
+        return "send a dict, dict(value)"
+    if hasattr(kind, "__iter__"):
+        return "send a list, list(value)"
+    return "send a dict, list, string, number, bool or None made from it"
+
+
+def a_type(value: object) -> str:
+    """A value's type for a sentence: ``bytes``, ``a numpy.ndarray``, ``an int``."""
+    kind = type(value)
+    if kind is bytes:
+        return "bytes"
+    room = _module(kind)
+    name = _name(kind)
+    full = name if room in ("builtins", "__main__", "") else f"{room}.{name}"
+    # PIL.Image.Image, torch.Tensor: a name of one's own class may be anything, so it is cut
+    full = full if len(full) <= 80 else f"…{full[-79:]}"
+    return f"{'an' if full[:1] in 'aeiouAEIOU' else 'a'} {full}"
+
+
+def _name(kind: type) -> str:
+    name: Any = type.__dict__["__name__"].__get__(kind)
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def _module(kind: type) -> str:
+    # a class may put anything at __module__, and a metaclass may raise
+    room = type.__getattribute__(kind, "__dict__").get("__module__") or ""
+    return room if isinstance(room, str) else ""
