@@ -1,0 +1,1 @@
+"""Cells as they were executed, and the statements of them that a handler needs."""

@@ -1,0 +1,91 @@
+"""The record: which cells were executed, as typed, in the order of their last run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MAGIC = "%%handler"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One executed cell.
+
+    Attributes
+    ----------
+    number : int or None
+        Execution count, ``In [3]``; None where there is none (a nested or silent run).
+    cell_id : str or None
+        The notebook's id of the cell; nbclient, among others, sends none.
+    source : str
+        As typed, a ``%%handler`` line included.
+    ok : bool
+        False if the cell raised, was interrupted, or did not parse.
+    time : float
+        When the run ended, UTC seconds.
+    """
+
+    number: int | None
+    cell_id: str | None
+    source: str
+    ok: bool
+    time: float
+
+    @property
+    def label(self) -> str:
+        """How a person knows the cell: ``In [3]``."""
+        return f"In [{' ' if self.number is None else self.number}]"
+
+
+class Record:
+    """The last run of every cell, deleted cells included.
+
+    A cell is known by its id, else by its source: run again unchanged it is the same cell, and
+    only the last run counts. Thread-safe: cells are added by the kernel's main thread while an
+    export reads them on its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cells: dict[tuple[str, str], Cell] = {}
+
+    def add(self, cell: Cell) -> None:
+        """Note that a cell has run, well or not. Microseconds; does not block on anything slow."""
+        key = ("source", cell.source) if cell.cell_id is None else ("id", cell.cell_id)
+        with self._lock:
+            # out and in again, so that the order is that of the last run
+            self._cells.pop(key, None)
+            self._cells[key] = cell
+
+    def cells(self) -> tuple[Cell, ...]:
+        """The last run of each cell, in order of execution; those that raised have ``ok=False``."""
+        with self._lock:
+            return tuple(self._cells.values())
+
+
+def handler_line(lines: Sequence[str]) -> int | None:
+    """Index of the ``%%handler`` line of a cell.
+
+    It may stand below blank lines and comments, where IPython alone would not see it as a cell
+    magic.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        The cell, with or without line ends.
+
+    Returns
+    -------
+    int or None
+        None if the first line that is neither blank nor a comment is another one.
+        ``%%handler?`` asks for help and is not such a line.
+    """
+    for index, line in enumerate(lines):
+        text = line.rstrip()
+        if text and not text.lstrip().startswith("#"):
+            rest = text[len(_MAGIC) :]
+            found = text.startswith(_MAGIC) and (not rest or rest[0].isspace())
+            return index if found else None
+    return None
