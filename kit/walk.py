@@ -8,16 +8,26 @@ place where the encoder runs a value's own code is ``items()`` of a dict subclas
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from kit.errors import PayloadError
+from kit.changes import Changes, label_of, path_of, quoted
 from kit.events import Finding
-from kit.remedies import a_type, remedy_for
+from kit.refusals import (
+    bad_items,
+    big_integer,
+    cycle,
+    explosion,
+    foreign,
+    foreign_key,
+    not_finite,
+    not_finite_name,
+    surrogate,
+    too_deep,
+)
 
 #: nesting over which some readers refuse (.NET's System.Text.Json, for one)
 SAFE_DEPTH = 64
@@ -31,8 +41,6 @@ MAX_TEXT = 1_000_000_000
 MANY = 1 << 18
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode
-_quote_ascii = json.JSONEncoder().encode
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 
@@ -44,15 +52,6 @@ class _Frame:
     node: object
     items: Iterator[tuple[str | int, object, str]]
     close: str
-
-
-@dataclass(slots=True)
-class _Note:
-    """The first of a kind of finding, and how many there are."""
-
-    place: str
-    detail: str
-    count: int = 0
 
 
 class Walk:
@@ -78,8 +77,7 @@ class Walk:
         # labels[i] is where the walk stands in the i-th open container
         self._labels: list[str | int] = []
         self._open: dict[int, int] = {}
-        self._notes: dict[str, _Note] = {}
-        self._deepest = 0
+        self._changes = Changes()
         self._seen = 0
 
     def run(self, value: object) -> None:
@@ -91,7 +89,9 @@ class Walk:
             if inner is not None:
                 frames.append(inner)
                 self._labels.append(0)
-                self._count(value, len(frames))
+                self._seen += 1
+                if self._seen == MANY:
+                    refuse_explosion(value, self._root)
                 inner = None
             if not frames:
                 return
@@ -110,12 +110,6 @@ class Walk:
                 self._labels.pop()
                 del self._open[id(frame.node)]
 
-    def _count(self, value: object, depth: int) -> None:
-        self._deepest = max(self._deepest, depth)
-        self._seen += 1
-        if self._seen == MANY:
-            refuse_explosion(value, self._root)
-
     # -- one value --------------------------------------------------------------------------------
 
     def _visit(self, value: Any) -> _Frame | None:
@@ -129,14 +123,14 @@ class Walk:
             text = self._integer(int.__int__(value))
         elif issubclass(kind, float):
             if not isfinite(value):
-                raise self._not_finite(value)
+                raise not_finite(self.path(), value)
             text = float.__repr__(value)
         elif issubclass(kind, (list, tuple)):
             return self._array(value, kind)
         elif issubclass(kind, dict):
             return self._object(value, kind)
         else:
-            raise self._foreign(value)
+            raise foreign(self.path(), value)
         if self._out is not None:
             self._out.append(text)
         return None
@@ -154,14 +148,9 @@ class Walk:
         try:
             text = int.__repr__(value)
         except ValueError:
-            raise PayloadError(
-                f"{self.path()} is an integer with more digits than Python writes as text: "
-                "send it as a string, hex(value).",
-                self.path(),
-                code="bigint",
-            ) from None
+            raise big_integer(self.path()) from None
         if not -SAFE_INTEGER <= value <= SAFE_INTEGER:
-            self._note("K105", text if len(text) < 30 else f"{text[:12]}…{text[-4:]}")
+            self._note("K105", text)
         return text
 
     def _array(self, value: Any, kind: type) -> _Frame | None:
@@ -173,7 +162,6 @@ class Walk:
             items = list.copy(value)
         if self._out is None and self._harmless(items):
             del self._open[id(value)]
-            self._deepest = max(self._deepest, len(self._labels) + 1)
             return None
         if self._out is not None:
             self._out.append("[")
@@ -185,10 +173,9 @@ class Walk:
         keys = [self._key(key) for key, _ in pairs]
         if len(set(keys)) < len(keys):
             seen: set[str] = set()
-            self._note("K103", next(_short(k) for k in keys if k in seen or seen.add(k)))  # type: ignore[func-returns-value]
+            self._note("K103", next(quoted(k) for k in keys if k in seen or seen.add(k)))  # type: ignore[func-returns-value]
         if self._out is None and self._harmless([item for _, item in pairs]):
             del self._open[id(value)]
-            self._deepest = max(self._deepest, len(self._labels) + 1)
             return None
         if self._out is not None:
             self._out.append("{")
@@ -205,21 +192,12 @@ class Walk:
         ancestor = self._open.get(id(value))
         depth = len(self._labels)
         if ancestor is not None:
-            raise PayloadError(
-                f"{self.path()} is the same object as {self.path(ancestor)}, which holds it, so "
-                "the text would never end: send a copy without the loop.",
-                self.path(),
-                code="cycle",
-            )
+            raise cycle(self.path(), self.path(ancestor))
         if depth >= MAX_DEPTH:
-            raise PayloadError(
-                f"{self.path()} is nested deeper than {MAX_DEPTH} levels, more than the worker's "
-                "json.dumps can follow: flatten it, e.g. into a list of nodes with parent numbers.",
-                self.path(),
-                code="depth",
-            )
-        if depth == SAFE_DEPTH:
-            self._note("K104", "")
+            raise too_deep(self.path(), MAX_DEPTH)
+        if depth >= SAFE_DEPTH:
+            self._changes.deepest = max(self._changes.deepest, depth + 1)
+            self._note("K104")
             self.unusual = True
         self._open[id(value)] = depth
 
@@ -233,17 +211,9 @@ class Walk:
         try:
             pairs = list(value.items())
         except Exception as error:
-            raise PayloadError(
-                f"{self.path()} is {a_type(value)}, whose items() raised "
-                f"{type(error).__name__}: send a plain dict.",
-                self.path(),
-            ) from error
+            raise bad_items(self.path(), value, f"raised {type(error).__name__}") from error
         if not all(isinstance(pair, tuple) and tuple.__len__(pair) == 2 for pair in pairs):
-            raise PayloadError(
-                f"{self.path()} is {a_type(value)}, whose items() are not pairs: "
-                "send a plain dict.",
-                self.path(),
-            )
+            raise bad_items(self.path(), value, "are not pairs")
         return pairs
 
     def _key(self, key: Any) -> str:
@@ -256,7 +226,7 @@ class Walk:
                 text = float.__repr__(key)
             else:
                 # quoted, and so valid: but only an encoder that allows NaN values writes it
-                text = _not_finite_name(key)
+                text = not_finite_name(key)
                 self.unusual = True
         elif key is None or kind is bool:
             text = _CONSTANTS[key]
@@ -266,25 +236,16 @@ class Walk:
             try:
                 text = int.__repr__(key)
             except ValueError:
-                raise PayloadError(
-                    f"{self.path()} has an integer key with more digits than Python writes as "
-                    "text: use a string.",
-                    self.path(),
-                    code="bigint",
-                ) from None
+                raise big_integer(self.path(), "has an integer key") from None
         else:
-            raise PayloadError(
-                f"{self.path()} has a key that is {a_type(key)}, and JSON keys are strings: "
-                "use str(key), or a list of [key, value] pairs.",
-                self.path(),
-            )
+            raise foreign_key(self.path(), key)
         if not text.isascii():
             try:
                 text.encode()
             except UnicodeEncodeError:
-                raise surrogate(f"{self.path()}{_label(text)}", "The key at ") from None
+                raise surrogate(f"{self.path()}{label_of(text)}", "The key at ") from None
         if word:
-            self._note("K102", f"key {_short(text)} ({word})")
+            self._note("K102", f"key {quoted(text)} ({word})")
         return text
 
     def _harmless(self, items: list[Any]) -> bool:
@@ -304,71 +265,14 @@ class Walk:
 
     def path(self, depth: int | None = None) -> str:
         """JSON path of where the walk stands, or of the open container at a depth."""
-        labels = self._labels[:depth]
-        if len(labels) <= 40:
-            return self._root + "".join(map(_label, labels))
-        return (
-            f"{self._root}{''.join(map(_label, labels[:12]))}…{''.join(map(_label, labels[-4:]))}"
-        )
+        return path_of(self._root, self._labels[:depth])
 
-    def _not_finite(self, value: float) -> PayloadError:
-        return PayloadError(
-            f"{self.path()} is {_not_finite_name(value)}, which is not JSON: send None or a number instead, "
-            "e.g. value if math.isfinite(value) else None.",
-            self.path(),
-            code="nan",
-        )
-
-    def _foreign(self, value: object) -> PayloadError:
-        return PayloadError(
-            f"{self.path()} is {a_type(value)}, which JSON has no word for: {remedy_for(value)}.",
-            self.path(),
-        )
-
-    def _note(self, code: str, detail: str) -> None:
-        note = self._notes.get(code)
-        if note is None:
-            note = self._notes[code] = _Note(self.path(), detail)
-        note.count += 1
+    def _note(self, code: str, detail: str = "") -> None:
+        self._changes.add(code, self.path, detail)
 
     def findings(self) -> tuple[Finding, ...]:
-        """What was noted, by code; each code once, with the first place."""
-        return tuple(
-            Finding(code, *self._sentences(code, note))
-            for code, note in sorted(self._notes.items())
-        )
-
-    def _sentences(self, code: str, note: _Note) -> tuple[str, str, str]:
-        what, more = note.detail, f" ({note.count} of them)" if note.count > 1 else ""
-        same = "so that the notebook sees what a client will see."
-        if code == "K101" and what:
-            sentence = f"A named tuple becomes a list on the way and loses its names{more}."
-            remedy = f"Send {what} to keep them."
-        elif code == "K101":
-            sentence, remedy = f"A tuple becomes a list on the way{more}.", f"Send a list, {same}"
-        elif code == "K102":
-            sentence = f"The {what} becomes a string on the way{more}."
-            remedy = f"Use string keys, {same}"
-        elif code == "K103":
-            sentence = f"Two keys become the same string {what}; a client keeps the last{more}."
-            remedy = "Use string keys that differ."
-        elif code == "K104":
-            sentence = f"The value is nested {self._deepest} levels deep; some JSON readers stop at {SAFE_DEPTH}."
-            remedy = "Flatten it."
-        else:
-            sentence = f"The integer {what} is beyond 2**53, and JavaScript rounds it{more}."
-            remedy = "Send it as a string."
-        return sentence, note.place, remedy
-
-
-def surrogate(path: str, what: str = "") -> PayloadError:
-    """The error for half of a character, which UTF-8 cannot carry."""
-    return PayloadError(
-        f"{what}{path} holds half of a character (a lone surrogate), which UTF-8 cannot carry: "
-        'replace it, text.encode("utf-8", "replace").decode().',
-        path,
-        code="surrogate",
-    )
+        """What was noted, each code once."""
+        return self._changes.findings()
 
 
 def refuse_explosion(value: object, root: str) -> None:
@@ -386,12 +290,7 @@ def refuse_explosion(value: object, root: str) -> None:
             stack.append((node, inner))
             stack.extend((item, None) for item in inner)
     if lengths[id(value)] > MAX_TEXT:
-        raise PayloadError(
-            f"{root} holds the same lists or dicts so many times over that its text would pass "
-            f"{MAX_TEXT // 10**9} GB: send each of them once.",
-            root,
-            code="size",
-        )
+        raise explosion(root, MAX_TEXT)
 
 
 def _raw(node: Any) -> list[Any]:
@@ -399,19 +298,3 @@ def _raw(node: Any) -> list[Any]:
     if issubclass(kind, dict):
         return list(dict.values(node))
     return list.copy(node) if issubclass(kind, list) else list(tuple.__iter__(node))
-
-
-def _not_finite_name(value: float) -> str:
-    plain = float.__float__(value)
-    return "NaN" if plain != plain else "Infinity" if plain > 0 else "-Infinity"
-
-
-def _label(label: str | int) -> str:
-    if isinstance(label, int):
-        return f"[{label}]"
-    return f".{label}" if len(label) <= 40 and _NAME.fullmatch(label) else f"[{_short(label)}]"
-
-
-def _short(text: str) -> str:
-    """A key in double quotes: ASCII only, at most 40 characters of it."""
-    return _quote_ascii(text if len(text) <= 40 else f"{text[:28]}...{text[-9:]}")

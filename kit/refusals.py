@@ -1,12 +1,15 @@
-"""What to send instead of a value that JSON has no word for.
+"""The refusals: what cannot travel, where, and what to send instead.
 
-Types are told by module and name, so that nothing needs to be imported to recognise it.
+Every message is ``what: what to do.``, and no "what to do" holds a colon and a space. Types are told
+by module and name, so that nothing needs to be imported to recognise them.
 """
 
 from __future__ import annotations
 
 import types
 from typing import Any
+
+from kit.errors import PayloadError
 
 #: (first part of the module, name of the class or ``*``) of a class or one of its bases
 _BY_NAME: dict[tuple[str, str], str] = {
@@ -37,6 +40,92 @@ _BY_NAME: dict[tuple[str, str], str] = {
     ("_io", "_IOBase"): "send what it holds, base64.b64encode(file.read()).decode()",
     ("kit", "Secret"): "leave it out; a key must not travel in a payload",
 }
+
+
+def foreign(path: str, value: object) -> PayloadError:
+    """A value that JSON has no word for."""
+    return PayloadError(
+        f"{path} is {a_type(value)}, which JSON has no word for: {remedy_for(value)}.", path
+    )
+
+
+def foreign_key(path: str, key: object) -> PayloadError:
+    """A key that is neither a string nor a number, bool or None."""
+    return PayloadError(
+        f"{path} has a key that is {a_type(key)}, and JSON keys are strings: "
+        "use str(key), or a list of [key, value] pairs.",
+        path,
+    )
+
+
+def bad_items(path: str, value: object, how: str) -> PayloadError:
+    """A dict subclass whose own items() does not give pairs."""
+    return PayloadError(f"{path} is {a_type(value)}, whose items() {how}: send a plain dict.", path)
+
+
+def not_finite(path: str, value: float) -> PayloadError:
+    """NaN or an infinity."""
+    return PayloadError(
+        f"{path} is {not_finite_name(value)}, which is not JSON: send None or a number instead, "
+        "e.g. value if math.isfinite(value) else None.",
+        path,
+        code="nan",
+    )
+
+
+def cycle(path: str, ancestor: str) -> PayloadError:
+    """A container within itself."""
+    return PayloadError(
+        f"{path} is the same object as {ancestor}, which holds it, so the text would never end: "
+        "send a copy without the loop.",
+        path,
+        code="cycle",
+    )
+
+
+def too_deep(path: str, limit: int) -> PayloadError:
+    """More nesting than the worker's encoder can follow."""
+    return PayloadError(
+        f"{path} is nested deeper than {limit} levels, more than the worker's json.dumps can "
+        "follow: flatten it, e.g. into a list of nodes with the number of their parent.",
+        path,
+        code="depth",
+    )
+
+
+def surrogate(path: str, what: str = "") -> PayloadError:
+    """Half of a character."""
+    return PayloadError(
+        f"{what}{path} holds half of a character (a lone surrogate), which UTF-8 cannot carry: "
+        'replace it, text.encode("utf-8", "replace").decode().',
+        path,
+        code="surrogate",
+    )
+
+
+def big_integer(path: str, what: str = "is an integer") -> PayloadError:
+    """An integer over ``sys.get_int_max_str_digits()``."""
+    return PayloadError(
+        f"{path} {what} with more digits than Python writes as text: send it as hex(value).",
+        path,
+        code="bigint",
+    )
+
+
+def explosion(path: str, limit: int) -> PayloadError:
+    """Shared containers whose text would be written out over and over."""
+    return PayloadError(
+        f"{path} holds the same lists or dicts so many times over that its text would pass "
+        f"{limit // 10**9} GB: send each of them once.",
+        path,
+        code="size",
+    )
+
+
+def not_finite_name(value: float) -> str:
+    """A number that is not finite, as ``json.dumps`` writes it."""
+    plain = float.__float__(value)
+    return "NaN" if plain != plain else "Infinity" if plain > 0 else "-Infinity"
 
 
 def remedy_for(value: object) -> str:
