@@ -1,0 +1,102 @@
+"""Environments of their own for tests, and what runs in them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PIP = ("-m", "pip", "--disable-pip-version-check", "-q")
+
+
+class Environment:
+    """A virtual environment under build/, made once for what is installed in it.
+
+    Parameters
+    ----------
+    name : str
+        Folder below build/.
+    packages : sequence of str
+        Arguments of the first ``pip install``; the key under which the environment is kept.
+    """
+
+    def __init__(self, name: str, packages: Sequence[str]) -> None:
+        self.folder = ROOT / "build" / name
+        self.bin = self.folder / "bin"
+        self.python = self.bin / "python"
+        files = [Path(argument) for argument in packages if Path(argument).is_file()]
+        told = "\0".join([*packages, sys.version, str(self.folder)]).encode()
+        key = hashlib.sha256(told + b"".join(path.read_bytes() for path in files)).hexdigest()
+        stamp = self.folder / "installed"
+        if stamp.exists() and stamp.read_text() == key:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", self.folder], check=True)
+        # compiled when first imported: half the time of a large install goes into compiling it all
+        self.pip("install", "--no-compile", *packages)
+        stamp.write_text(key)
+
+    def pip(self, *arguments: str | Path) -> str:
+        """Output of a pip command in the environment; the test fails with pip's words if it fails."""
+        command = [self.python, *PIP, *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode:
+            pytest.fail(f"pip {' '.join(map(str, arguments))}\n{ran.stdout}{ran.stderr}")
+        return ran.stdout
+
+    def freeze(self) -> dict[str, str]:
+        """Distribution to version."""
+        lines = self.pip("list", "--format=freeze").splitlines()
+        return dict(line.split("==", 1) for line in lines if "==" in line)
+
+    def environ(self, home: Path) -> dict[str, str]:
+        """Variables under which a program belongs to this environment and to ``home``."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("VIRTUAL_ENV", "PYTHON"))}
+        folders = {
+            f"JUPYTER{part}": str(home / f"jupyter{part.lower()}")
+            for part in ("_CONFIG_DIR", "_DATA_DIR", "_RUNTIME_DIR")
+        }
+        folders |= {
+            f"JUPYTERLAB_{part}_DIR": str(home / f"lab-{part.lower()}")
+            for part in ("SETTINGS", "WORKSPACES")
+        }
+        return {
+            **clean,
+            **folders,
+            "HOME": str(home),
+            "IPYTHONDIR": str(home / "ipython"),
+            "KIT_HOME": str(home / "kit"),
+            "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
+        }
+
+
+def wheel(folder: Path) -> Path:
+    """The kit's wheel, built from this checkout; needs no network (hatchling is a test dependency)."""
+    command = [sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", folder, ROOT], check=True)
+    (built,) = folder.glob("handler_kit-*.whl")
+    return built
+
+
+def tree_rss_bytes(pid: int) -> int:
+    """Resident memory of a process and everything below it, shared pages counted each time."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for process in family:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
