@@ -1,0 +1,266 @@
+"""What a call means for a slice: does it change something, configure the process, or only look?
+
+A bare call binds nothing, yet half of all real workers depend on one (``MODEL.setup()``,
+``pipe.to("cuda")``, ``load_dotenv()``). What cannot be told from the source is said to be a
+question, never guessed in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kit.source.facts import Call, Code, Facts
+
+#: methods that only look, whatever the object
+_LOOKS = {
+    "all", "any", "corr", "count", "critical", "debug", "decode", "describe", "display", "draw",
+    "error", "exception", "exists", "explain", "flush", "format", "head", "hist", "imshow",
+    "index", "info", "is_dir", "is_file", "item", "items", "join", "keys", "log", "max", "mean",
+    "memory_usage", "min", "nunique", "plot", "predict", "predict_proba", "print", "read_text",
+    "repr", "sample", "savefig", "scatter", "score", "show", "sleep", "startswith", "stat", "std",
+    "sum", "summary", "tail", "tolist", "unique", "value_counts", "values", "var", "warning",
+    "write",
+}  # fmt: skip
+#: methods that change their object although their value is kept: ``history = model.fit(x, y)``
+_CHANGES = {
+    "add", "add_special_tokens", "add_tokens", "append", "apply", "bfloat16", "build", "clear",
+    "compile", "connect", "cpu", "cuda", "discard", "eval", "extend", "fit", "fit_transform",
+    "float", "freeze", "fuse_lora", "half", "init", "insert", "load", "load_lora_weights",
+    "load_state_dict", "load_weights", "mount", "open", "partial_fit", "pop", "popitem",
+    "prepare", "push", "quantize", "remove", "requires_grad_", "reset", "resize_token_embeddings",
+    "setdefault", "setup", "sort", "start", "to", "train", "update", "warmup",
+}  # fmt: skip
+_CHANGES_BY_PREFIX = ("add_", "disable_", "enable_", "load_", "register", "set_", "start_")
+#: process-wide settings of the standard library and dotenv; they stay whoever needs them
+_SETTINGS = (
+    "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
+    "logging.basicConfig", "logging.captureWarnings", "logging.config", "logging.disable",
+    "logging.getLogger", "logging.setLoggerClass", "multiprocessing.set_start_method",
+    "os.chdir", "os.environ", "os.putenv", "os.umask", "os.unsetenv", "resource.setrlimit",
+    "signal.signal", "socket.setdefaulttimeout", "sys.path", "sys.setrecursionlimit",
+    "warnings.filterwarnings", "warnings.simplefilter", "warnings.resetwarnings",
+)  # fmt: skip
+#: the same of libraries: they stay where the library is needed anyway
+_LIBRARY_SETTINGS = {
+    "config", "configure", "enable_eager_execution", "install", "login", "manual_seed",
+    "manual_seed_all", "seed", "seed_everything", "use", "use_deterministic_algorithms",
+}  # fmt: skip
+_REGISTERS = ("register",)
+_START = ("runpod.serverless.start", "runpod.start")
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What calling a notebook function does beyond its result.
+
+    ``names`` are globals it assigns or changes, ``params`` the positions and names of the
+    parameters whose objects it changes, ``settings`` the first process-wide setting it makes.
+    """
+
+    names: frozenset[str] = _NOTHING
+    params: frozenset[str] = _NOTHING
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a statement does to what is already there.
+
+    Attributes
+    ----------
+    changes : mapping of str to str
+        Global names whose objects it changes, with the reason as a phrase.
+    perhaps : frozenset of str
+        Those of them that it may only look at.
+    receives : frozenset of str
+        Names that a call into a library was given; it stays only if all of them stay.
+    settings : str
+        The process-wide setting it makes, ``""`` if none.
+    library : str
+        Name of the library that must be kept for ``settings`` to matter; ``""``: it always does.
+    asks : frozenset of str
+        Objects it calls a method of, whose result is all that seems to matter.
+    starts : bool
+        Whether it calls ``runpod.serverless.start``.
+    effect : bool
+        Whether it makes any bare call that does more than look.
+    """
+
+    changes: Mapping[str, str]
+    perhaps: frozenset[str] = _NOTHING
+    receives: frozenset[str] = _NOTHING
+    settings: str = ""
+    library: str = ""
+    asks: frozenset[str] = _NOTHING
+    starts: bool = False
+    effect: bool = False
+
+
+class Judge:
+    """Knows the notebook's functions and imports; judges statements by them.
+
+    Parameters
+    ----------
+    code : mapping of str to Code
+        The notebook's functions, latest definition of each.
+    imports : mapping of str to str
+        Names that are imported, with their dotted origin.
+    served : iterable of str
+        Names of functions that the handler is or calls: a call of one with arguments is a test.
+    """
+
+    def __init__(
+        self, code: Mapping[str, Code], imports: Mapping[str, str], served: Iterable[str]
+    ) -> None:
+        self._code = code
+        self._imports = imports
+        self._served = frozenset(served)
+        self._effects: dict[str, Effect] = {name: Effect() for name in code}
+        changed = True
+        while changed:  # functions call each other: until nothing new is learnt
+            changed = False
+            for name, body in code.items():
+                effect = self._effect(body)
+                if effect != self._effects[name]:
+                    self._effects[name] = effect
+                    changed = True
+
+    def origin(self, path: tuple[str, ...]) -> str:
+        """Dotted origin of an imported path, ``numpy.random.seed``; ``""`` if it is not imported."""
+        if not path or path[0] not in self._imports:
+            return ""
+        return ".".join((self._imports[path[0]], *path[1:]))
+
+    def _effect(self, body: Code) -> Effect:
+        names = set(body.writes)
+        params: set[str] = set()
+        settings = ""
+        touched = set(body.touches)
+        for call in body.calls:
+            root, last = call.path[0], call.path[-1]
+            origin = self.origin(call.path)
+            if origin:
+                settings = settings or (_setting(origin)[0] if call.bare else "")
+            elif len(call.path) == 1:
+                sub, hit = self._called(call)
+                touched |= hit
+                settings = settings or sub.settings
+            elif _changes(last) or (call.bare and last not in _LOOKS):
+                touched.add(root)
+        for root in touched:
+            if root.startswith("@"):
+                name = root[1:]
+                params.add(name)
+                if name in body.params:
+                    params.add(str(body.params.index(name)))
+            else:
+                names.add(root)
+        for path in body.sets:
+            settings = settings or _setting(self.origin(path))[0]
+        return Effect(frozenset(names), frozenset(params), settings)
+
+    def _called(self, call: Call) -> tuple[Effect, frozenset[str]]:
+        """Effect of a notebook function, and the roots that this call of it changes."""
+        effect = self._effects.get(call.path[0], Effect())
+        hit = set(effect.names)
+        for where, roots in call.args:
+            if str(where) in effect.params:
+                hit |= roots
+        return effect, frozenset(hit)
+
+    def judge(self, facts: Facts, *, shown: bool) -> Judgement:
+        """Judge a statement.
+
+        Parameters
+        ----------
+        facts : Facts
+        shown : bool
+            Whether the notebook displayed its value: then a call may have been made to look.
+        """
+        changes: dict[str, str] = {}
+        perhaps: set[str] = set()
+        asks: set[str] = set()
+        receives: set[str] = set()
+        settings = library = ""
+        starts = effect = False
+        for name in sorted(facts.touches):
+            changes[name] = "changes a part of it"
+        for path in sorted(facts.sets):
+            word, needs = _setting(self.origin(path))
+            if word and not needs:
+                settings = settings or word
+        effect = bool(facts.touches)
+        for call in facts.calls:
+            root, last = call.path[0], call.path[-1]
+            origin = self.origin(call.path)
+            if origin:
+                if origin in _START:
+                    starts = True
+                    continue
+                word, needs = _setting(origin)
+                if word and call.bare:
+                    settings, library = settings or word, (root if needs else "")
+                    effect = True
+                elif call.bare and last not in _LOOKS:
+                    receives |= {root}.union(*(roots for _, roots in call.args))
+                    effect = True
+            elif len(call.path) == 1 and root in self._code:
+                if root in self._served and (call.args or not call.bare):
+                    continue  # a test of what the worker serves
+                sub, hit = self._called(call)
+                for name in hit:
+                    changes.setdefault(name, f"calls `{root}`, which changes it")
+                settings = settings or sub.settings
+                effect |= call.bare
+            elif len(call.path) > 1:
+                if _changes(last):
+                    changes.setdefault(root, f"calls its `{last}`")
+                    effect |= call.bare
+                elif call.bare and last not in _LOOKS:
+                    changes.setdefault(root, f"calls its `{last}`")
+                    perhaps.add(root)
+                    receives |= {root}.union(*(roots for _, roots in call.args))
+                    effect = True
+                elif not call.bare and last not in _LOOKS:
+                    asks.add(root)
+            elif call.bare and not shown:
+                asks.add(root)
+        for path in facts.decorators:
+            origin = self.origin(path)
+            if path and path[-1].startswith(_REGISTERS):
+                settings = settings or ".".join(path)
+            elif len(path) == 1 and path[0] in self._code:
+                for name in self._effects[path[0]].names:
+                    changes.setdefault(name, f"`{path[0]}` registers it there")
+            elif len(path) > 1 and not origin:
+                changes.setdefault(path[0], f"registers with its `{path[-1]}`")
+        return Judgement(
+            changes=changes,
+            perhaps=frozenset(perhaps),
+            receives=frozenset(receives),
+            settings=settings,
+            library=library,
+            asks=frozenset(asks),
+            starts=starts,
+            effect=effect,
+        )
+
+
+def _changes(method: str) -> bool:
+    return method in _CHANGES or method.startswith(_CHANGES_BY_PREFIX)
+
+
+def _setting(origin: str) -> tuple[str, bool]:
+    """The setting a dotted call makes (``""`` if none), and whether its library must be needed."""
+    for known in _SETTINGS:
+        if origin == known or origin.startswith(known + "."):
+            return origin, False
+    parts = origin.split(".")
+    if len(parts) > 1 and (
+        parts[-1] in _LIBRARY_SETTINGS
+        or parts[-1].startswith(("set_", "register", "disable_", "enable_"))
+    ):
+        return origin, True
+    return "", False

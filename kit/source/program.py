@@ -1,0 +1,238 @@
+"""All statements of a record as one program: which definition a name means at a place."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kit.handler import HandlerVersion
+from kit.source.facts import Code, Facts
+from kit.source.judge import Judge, Judgement
+from kit.source.names import facts_of
+from kit.source.record import Cell
+from kit.source.statements import Statement, Unreadable, split
+
+#: position of "when a job runs": behind every statement
+END = 1 << 60
+_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__builtins__"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name means at a place.
+
+    Attributes
+    ----------
+    defs : tuple of int
+        Statements that define it, oldest first; more than one if the later ones may not bind.
+    moved : bool
+        Whether it is only defined further down: its cell was run again later.
+    deleted : int or None
+        The ``del`` that ended it.
+    """
+
+    defs: tuple[int, ...] = ()
+    moved: bool = False
+    deleted: int | None = None
+
+
+class Program:
+    """Statements in order of execution with the tables a slice looks things up in.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        As :meth:`kit.source.record.Record.cells` gives them.
+    handler : HandlerVersion
+        Its cell is put where it ran if the record no longer has it (the cell was edited and
+        raised, or a newer version was registered).
+    """
+
+    def __init__(self, cells: Sequence[Cell], handler: HandlerVersion) -> None:
+        self.cells, self.home = _with_handler(cells, handler)
+        self.statements: list[Statement] = []
+        self.unreadable: list[Unreadable] = []
+        self.failed: list[Statement] = []
+        self.root_at = 0
+        for position, cell in enumerate(self.cells):
+            found = split(cell, position)
+            if isinstance(found, Unreadable):
+                self.unreadable.append(found)
+            elif cell.ok:
+                self.statements.extend(found)
+            else:
+                self.failed.extend(found)
+            if position == self.home:
+                self.root_at = len(self.statements)
+        self.root = _root_facts(handler)
+        self.handler_name = handler.expression if handler.expression.isidentifier() else ""
+
+        self.defs: dict[str, list[int]] = {}
+        self.imports: dict[str, str] = {}
+        self.code: dict[str, Code] = {}
+        self.stars: list[int] = []
+        for index, statement in enumerate(self.statements):
+            self._enter(index, statement)
+        self.own = self._kits_own()
+        self.served = self._served()
+        judge = Judge(self.code, self.imports, self.served)
+        self.judgements: list[Judgement] = [
+            judge.judge(s.facts, shown=s.shown) for s in self.statements
+        ]
+        self.changes = self._changes()
+
+    def _enter(self, index: int, statement: Statement) -> None:
+        facts = statement.facts
+        for name in (*facts.binds, *facts.unbinds):
+            self.defs.setdefault(name, []).append(index)
+        self.imports.update(facts.imports)
+        for name in facts.binds:
+            if name not in facts.imports:
+                self.imports.pop(name, None)
+            if name not in facts.code:
+                self.code.pop(name, None)
+        self.code.update(facts.code)
+        node = statement.node
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            self.stars.append(index)
+
+    # -- which definition -----------------------------------------------------------------------
+
+    def _kills(self, name: str, index: int) -> bool:
+        statement = self.statements[index]
+        if isinstance(statement.node, ast.Import) and not statement.node.names[0].asname:
+            # `import a.b` adds to `a`, it does not replace it
+            return "." not in statement.node.names[0].name
+        return name in statement.facts.unbinds or statement.facts.binds.get(name, False)
+
+    def meaning(self, name: str, at: int) -> Meaning:
+        """What a name means to statement ``at`` (``END``: when a job runs)."""
+        places = self.defs.get(name, [])
+        found: list[int] = []
+        for index in reversed(places[: bisect_left(places, at)]):
+            if name in self.statements[index].facts.unbinds:
+                return Meaning(tuple(reversed(found)), deleted=None if found else index)
+            found.append(index)
+            if self._kills(name, index):
+                break
+        if found or name in _BUILTINS or not places:
+            return Meaning(tuple(reversed(found)))
+        # only defined further down: that cell ran before too, and has been run again since
+        later = [i for i in places if i > at and name in self.statements[i].facts.binds]
+        return Meaning((later[-1],), moved=True) if later else Meaning()
+
+    def next_definition(self, name: str, index: int) -> int:
+        """The statement that replaces the definition at ``index``, ``END`` if none does."""
+        for place in self.defs.get(name, []):
+            if place > index and self._kills(name, place):
+                return place
+        return END
+
+    def end_of_cell(self, index: int) -> int:
+        """The position just behind the cell of a statement."""
+        position = self.statements[index].position
+        while index < len(self.statements) and self.statements[index].position == position:
+            index += 1
+        return index
+
+    # -- tables ---------------------------------------------------------------------------------
+
+    def _kits_own(self) -> set[int]:
+        """Statements that speak to the kit or to IPython, or to what those gave."""
+        own: set[int] = set()
+        foreign = any(
+            "kit" in s.facts.binds and not s.facts.imports.get("kit", "").startswith("kit")
+            for s in self.statements
+        )
+        tainted: dict[str, bool] = {"kit": not foreign}
+        for index, statement in enumerate(self.statements):
+            facts = statement.facts
+            from_kit = any(o == "kit" or o.startswith("kit.") for o in facts.imports.values())
+            defines = isinstance(
+                statement.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            )
+            if (
+                from_kit
+                or statement.magic is not None
+                or "get_ipython" in facts.reads
+                or (not defines and any(tainted.get(name) for name in facts.reads))
+            ):
+                own.add(index)
+            for name in facts.binds:
+                if index in own and not isinstance(statement.node, ast.AugAssign):
+                    tainted[name] = statement.magic is None or statement.magic.name == "job"
+                elif facts.binds[name]:
+                    tainted.pop(name, None)
+        return own
+
+    def _served(self) -> set[str]:
+        """The handler and the notebook functions it may call."""
+        todo = {*self.root.reads, *self.root.later}
+        seen: set[str] = set()
+        while todo:
+            name = todo.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for index in self.meaning(name, self.root_at if name in self.root.reads else END).defs:
+                facts = self.statements[index].facts
+                todo |= facts.later | (facts.reads if name not in facts.code else frozenset())
+        return {name for name in seen if name in self.code}
+
+    def _changes(self) -> dict[str, list[int]]:
+        """For each name the statements that change the object it stands for."""
+        table: dict[str, list[int]] = {}
+        for index, judgement in enumerate(self.judgements):
+            seen: set[str] = set()
+            todo = set(judgement.changes)
+            while todo:
+                name = todo.pop()
+                if name in seen:
+                    continue
+                seen.add(name)
+                table.setdefault(name, []).append(index)
+                for place in self.meaning(name, index).defs:
+                    todo |= self.statements[place].facts.alias.get(name, frozenset())
+        return table
+
+    def code_reads(self, index: int, names: Iterable[str]) -> set[str]:
+        """Names read by code that may run when a statement uses ``names``.
+
+        ``model = load()`` reads what the body of ``load`` reads, and must see the same values.
+        """
+        result: set[str] = set()
+        seen: set[int] = set()
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            for place in self.meaning(name, index).defs:
+                if place in seen:
+                    continue
+                seen.add(place)
+                facts = self.statements[place].facts
+                result |= facts.later
+                todo.extend(facts.later)
+                if not facts.imports:
+                    todo.extend(facts.reads)
+        return result
+
+
+def _with_handler(cells: Sequence[Cell], handler: HandlerVersion) -> tuple[list[Cell], int]:
+    result = list(cells)
+    same = [i for i, c in enumerate(result) if c.ok and c.source == handler.source]
+    if same:
+        exact = [i for i in same if result[i].number == handler.cell]
+        return result, (exact or same)[-1]
+    cell = Cell(handler.cell, None, handler.source, True, handler.registered_at)
+    index = sum(c.time <= handler.registered_at for c in result)
+    result.insert(index, cell)
+    return result, index
+
+
+def _root_facts(handler: HandlerVersion) -> Facts:
+    """What ``start({"handler": ..., options})`` reads, now and later."""
+    values = [handler.expression, *(source for _, source in handler.options)]
+    return facts_of(ast.parse("(" + ", ".join(f"({v}\n)" for v in values) + ",)").body[0])

@@ -1,0 +1,120 @@
+"""Sentences for what goes, and for names that nothing defines."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+
+from kit.source.program import END, Meaning, Program
+
+#: names that IPython puts into a notebook's namespace
+_OF_IPYTHON = {"In", "Out", "display", "exit", "get_ipython", "quit", "_", "__", "___"}
+
+
+def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
+    """Why no kept statement defines a name; ``""`` if none needs to (a builtin)."""
+    statements = program.statements
+    if meaning.deleted is not None:
+        return f"{statements[meaning.deleted].place} deletes it"
+    for index in meaning.defs:
+        statement = statements[index]
+        if statement.magic is not None and statement.magic.name != "job":
+            word = statement.magic.line if statement.magic.kind == "shell" else statement.magic.name
+            return f"{statement.place} takes it from `{word}`, which only a notebook can run"
+        if index in program.own:
+            return f"{statement.place} takes it from the kit, which a worker does not have"
+    for statement in program.failed:
+        if name in statement.facts.binds:
+            return f"{statement.place} would define it, but that cell raised"
+    for unread in program.unreadable:
+        if name in unread.cell.source:
+            return f"{unread.cell.label} may define it, but it is not valid Python"
+    if hasattr(builtins, name) or name in ("__name__", "__file__"):
+        return ""
+    if name == "kit":
+        return "the kit itself is not part of a worker"
+    if name in _OF_IPYTHON:
+        return "IPython defines it in notebooks only"
+    for statement in statements:
+        for inner in ast.walk(statement.node):
+            if (
+                isinstance(inner, ast.Name)
+                and inner.id == name
+                and isinstance(inner.ctx, ast.Store)
+                and name not in statement.facts.binds
+            ):
+                return f"only code inside {statement.place} binds it, for itself"
+    return "no executed cell defines it"
+
+
+def reason_to_drop(
+    program: Program, index: int, live: set[str], kept: set[int]
+) -> tuple[str, bool]:
+    """Why a statement goes, and whether that is a question.
+
+    Parameters
+    ----------
+    program : Program
+    index : int
+    live : set of str
+        Names whose meaning at this statement stays.
+    kept : set of int
+        Statements that stay.
+    """
+    statement, judgement = program.statements[index], program.judgements[index]
+    facts, magic = statement.facts, statement.magic
+    if statement.directive == "drop":
+        return "`# kit: drop`", False
+    if judgement.starts:
+        return "becomes the start() at the end of the file", False
+    if magic is not None:
+        return _magic_reason(magic.kind, magic.name, magic.line)
+    changed = sorted(set(judgement.changes) & live)
+    if index in program.own:
+        if changed:
+            words = ", ".join(f"`{n}`" for n in changed)
+            return f"changes {words}, but through the kit, which a worker does not have", True
+        return "is the kit's own", False
+    early = _too_early(program, index, kept)
+    if early:
+        return early, False
+    for name in facts.binds:
+        place = program.next_definition(name, index)
+        if place < END and place in kept:
+            return f"`{name}` is defined again in {program.statements[place].place}", False
+    asked = sorted((judgement.asks | judgement.perhaps | judgement.receives) & live)
+    asked = [n for n in asked if n not in program.imports and n not in program.code]
+    if asked and not statement.shown:
+        words = ", ".join(f"`{n}`" for n in asked)
+        return f"nothing needs its result; if it changes {words}, mark it `# kit: keep`", True
+    if any(len(c.path) == 1 and c.path[0] in program.served for c in facts.calls):
+        return "tries out what the worker serves", False
+    if isinstance(statement.node, ast.Expr):
+        return ("only shows something" if statement.shown else "nothing needs what it does"), False
+    if isinstance(statement.node, ast.Assert):
+        return "is a check outside of the handler's cell", False
+    names = ", ".join(f"`{n}`" for n in facts.binds)
+    return (f"nothing needs {names}" if names else "nothing needs what it does"), False
+
+
+def _too_early(program: Program, index: int, kept: set[int]) -> str:
+    for name in sorted(program.judgements[index].changes):
+        place = program.next_definition(name, index)
+        if place < END and place in kept and program.changes.get(name):
+            where = program.statements[place].place
+            return f"changes `{name}`, which {where} defines again afterwards"
+    return ""
+
+
+def _magic_reason(kind: str, name: str, line: str) -> tuple[str, bool]:
+    if name in ("load_ext", "reload_ext") or name in ("kit", "job", "kit_load"):
+        return (
+            "is the kit's own" if line.strip() == "kit" or name != "load_ext" else "is a magic",
+            False,
+        )
+    words = line.split()
+    if kind == "shell" or name in ("cd", "env", "run", "sx", "bash", "sh", "writefile", "set_env"):
+        if name == "pip" or words[:2] == ["pip", "install"]:
+            return "installs packages; requirements.txt has those that are imported", False
+        return "runs in the notebook only; if the code depends on it, the image must do it", True
+    return "is a magic", False

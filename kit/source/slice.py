@@ -1,0 +1,296 @@
+"""The statements a handler needs, out of everything that was executed; each with its reason.
+
+Demand runs backwards: what the handler reads keeps its definitions, a kept definition keeps what
+it reads and, from then until the name means something else, what changes its object. A statement
+that nothing asks for goes.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kit.handler import HandlerVersion
+from kit.source.facts import Facts
+from kit.source.order import arrange
+from kit.source.program import END, Program
+from kit.source.reasons import missing_reason, reason_to_drop
+from kit.source.record import Cell
+from kit.source.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why a statement stays or goes.
+
+    Attributes
+    ----------
+    statement : Statement
+    kept : bool
+    reason : str
+        A phrase: ``defines `model`, which `handler` reads``.
+    question : bool
+        Whether the source alone could not settle it.
+    """
+
+    statement: Statement
+    kept: bool
+    reason: str
+    question: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What a handler needs.
+
+    Attributes
+    ----------
+    decisions : tuple of Decision
+        Every statement, in the order of execution.
+    kept : tuple of Statement
+        Those that stay, in the order in which a file must have them.
+    missing : dict of str to str
+        Names that were asked for and that no kept statement defines, each with the reason.
+    notes : tuple of str
+        What a person should know, one sentence each.
+    """
+
+    decisions: tuple[Decision, ...]
+    kept: tuple[Statement, ...]
+    missing: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def slice_cells(cells: Sequence[Cell], handler: HandlerVersion) -> Slice:
+    """Slice executed cells down to what a handler needs.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        The record, in order of execution.
+    handler : HandlerVersion
+
+    Returns
+    -------
+    Slice
+        Compiles and computes what the notebook would, unless ``missing`` or a note says otherwise.
+    """
+    return _Slicer(Program(cells, handler), handler).slice()
+
+
+class _Slicer:
+    def __init__(self, program: Program, handler: HandlerVersion) -> None:
+        self.program = program
+        self.handler = handler
+        self.statements = program.statements
+        self.kept: dict[int, str] = {}
+        self.questions: set[int] = set()
+        self.missing: dict[str, str] = {}
+        self.needs: dict[int, set[int]] = {}  # statement: those that must come before it
+        self.moved: dict[str, tuple[int, int]] = {}
+        self._todo: list[int] = []
+        # (name, definition): how far down changes to it matter
+        self._windows: dict[tuple[str, int], int] = {}
+
+    def slice(self) -> Slice:
+        self._demand_root()
+        for index, statement in enumerate(self.statements):
+            judgement = self.program.judgements[index]
+            if index in self.program.own or judgement.starts or statement.directive == "drop":
+                continue
+            if statement.directive == "keep":
+                self.keep(index, "`# kit: keep`")
+            elif judgement.settings and not judgement.library:
+                self.keep(index, f"sets something for the whole process ({judgement.settings})")
+            elif statement.position == self.program.home and self._acts(index):
+                self.keep(index, "is a call in the handler's own cell")
+        self._settle()
+        while self._second_thoughts():
+            self._settle()
+        self._stars()
+        self._settle()
+        order, conflicts = arrange(self.program, self.kept, self.needs, self.moved)
+        return Slice(
+            decisions=tuple(self._decision(i) for i in range(len(self.statements))),
+            kept=tuple(self.statements[i] for i in order),
+            missing=self.missing,
+            notes=tuple([*self._notes(), *conflicts]),
+        )
+
+    # -- demand ---------------------------------------------------------------------------------
+
+    def _demand_root(self) -> None:
+        root = self.program.root
+        for name in sorted(root.reads):
+            self.demand(name, self.program.root_at, END, "the handler")
+        for name in sorted(root.later - root.reads):
+            self.demand(name, END, END, "the options of start()")
+
+    def keep(self, index: int, reason: str, *, question: bool = False) -> None:
+        """Keep a statement, and in due course what it needs."""
+        if index in self.kept:
+            return
+        self.kept[index] = reason
+        if question:
+            self.questions.add(index)
+        self._todo.append(index)
+
+    def _settle(self) -> None:
+        while self._todo:
+            index = self._todo.pop()
+            facts = self.statements[index].facts
+            who = _who(self.statements[index])
+            for name in sorted(facts.reads):
+                self.demand(name, index, index, who)
+            for name in sorted(facts.later - facts.reads):
+                self.demand(name, END, END, who)
+            if facts.calls or facts.decorators:
+                for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
+                    self.demand(name, index, index, who)
+            for name in sorted(facts.soft):
+                self.demand(name, END, END, who, soft=True)
+
+    def demand(self, name: str, at: int, until: int, who: str, *, soft: bool = False) -> None:
+        """Keep what ``name`` means to statement ``at``, as changed up to ``until``."""
+        meaning = self.program.meaning(name, at)
+        usable = [d for d in meaning.defs if d not in self.program.own]
+        if len(usable) < len(meaning.defs) or not meaning.defs:
+            if not soft and name not in self.missing:
+                reason = missing_reason(self.program, name, meaning)
+                if reason:
+                    self.missing[name] = reason
+        for index in usable:
+            if self.statements[index].directive == "drop":
+                self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
+                continue
+            self.keep(index, f"defines `{name}`, which {who} reads")
+            if at < END:
+                self.needs.setdefault(at, set()).add(index)
+        if not usable:
+            return
+        first = usable[0]
+        if meaning.moved:
+            until = self.program.end_of_cell(first)
+            self.moved[name] = (at, first)
+        end = min(until, self.program.next_definition(name, usable[-1]))
+        if self._windows.get((name, first), -1) >= end:
+            return
+        self._windows[name, first] = end
+        for index in self.program.changes.get(name, ()):
+            if first < index < end and self._may_stay(index):
+                judgement = self.program.judgements[index]
+                why = judgement.changes.get(name, "changes what it stands for")
+                question = name in judgement.perhaps
+                if question and not self._all_live(judgement.receives - {name}, index):
+                    continue  # looked at again once more is known
+                self.keep(index, f"touches `{name}`: {why}", question=question)
+                if meaning.moved and at < END:
+                    self.needs.setdefault(at, set()).add(index)
+
+    def _may_stay(self, index: int) -> bool:
+        statement = self.statements[index]
+        return (
+            index not in self.program.own
+            and not self.program.judgements[index].starts
+            and statement.directive != "drop"
+            and not (statement.facts.code and not statement.facts.decorators)
+        )
+
+    # -- what depends on what else stays --------------------------------------------------------
+
+    def _live(self, name: str, index: int) -> bool:
+        """Whether what ``name`` means at a statement stays."""
+        return any(
+            found == name and first < index <= end for (found, first), end in self._windows.items()
+        ) or (name in self.program.imports and self._kept_import(name))
+
+    def _kept_import(self, name: str) -> bool:
+        return any(i in self.kept for i in self.program.defs.get(name, ()))
+
+    def _all_live(self, names: frozenset[str] | set[str], index: int) -> bool:
+        return all(self._live(n, index) for n in names if n in self.program.defs)
+
+    def _second_thoughts(self) -> bool:
+        """Keep calls that only matter because everything they need stays anyway."""
+        before = len(self.kept)
+        for index, judgement in enumerate(self.program.judgements):
+            if index in self.kept or not self._may_stay(index):
+                continue
+            if judgement.library:
+                if self._live(judgement.library, index):
+                    self.keep(index, f"sets up `{judgement.library}` ({judgement.settings})")
+            elif judgement.receives and isinstance(self.statements[index].node, ast.Expr):
+                names = self.statements[index].facts.reads
+                objects = judgement.receives - set(self.program.imports)
+                if objects and self._all_live(names, index):
+                    words = ", ".join(f"`{n}`" for n in sorted(objects))
+                    self.keep(index, f"may change {words}", question=True)
+        return len(self.kept) > before
+
+    def _acts(self, index: int) -> bool:
+        """Whether a statement of the handler's own cell does something worth keeping."""
+        statement, judgement = self.statements[index], self.program.judgements[index]
+        node = statement.node
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, (ast.If, ast.Try, ast.While, ast.For, ast.With, ast.Expr)):
+            return judgement.effect and not self._tests(statement.facts)
+        return False
+
+    def _tests(self, facts: Facts) -> bool:
+        """Whether a statement calls what the worker serves, with arguments of its own."""
+        served = self.program.served
+        return any(
+            len(call.path) == 1 and call.path[0] in served and call.args for call in facts.calls
+        )
+
+    def _stars(self) -> None:
+        unknown = [n for n in self.missing if self.missing[n].startswith("no executed cell")]
+        for index in self.program.stars if unknown else ():
+            if index not in self.program.own:
+                names = ", ".join(f"`{n}`" for n in sorted(unknown))
+                self.keep(index, f"may define {names}", question=True)
+
+    # -- explanation ----------------------------------------------------------------------------
+
+    def _decision(self, index: int) -> Decision:
+        statement = self.statements[index]
+        if index in self.kept:
+            return Decision(statement, True, self.kept[index], index in self.questions)
+        live = {n for n in self.program.defs if self._live(n, index)}
+        reason, question = reason_to_drop(self.program, index, live, set(self.kept))
+        return Decision(statement, False, reason, question)
+
+    def _notes(self) -> list[str]:
+        notes = []
+        for unread in self.program.unreadable:
+            if unread.cell.ok:
+                notes.append(f"{unread.cell.label} is not Python and was left out.")
+        late = {
+            self.statements[i].cell.label
+            for i in self.kept
+            if self.statements[i].position > self.program.home
+        }
+        for label in sorted(late):
+            notes.append(
+                f"{label} ran after the handler's cell; the file has what it changed, as the "
+                "kernel has. Jobs that ran before it saw the older values."
+            )
+        for name, (_, index) in sorted(self.moved.items()):
+            notes.append(
+                f"`{name}` is defined in {self.statements[index].place}, which was run again "
+                "after its value had been used; the file defines it first."
+            )
+        for index in sorted(self.kept):
+            statement = self.statements[index]
+            for word in sorted(statement.facts.dynamic):
+                notes.append(
+                    f"{statement.place} uses {word}(): names it reads or defines cannot be seen."
+                )
+        return notes
+
+
+def _who(statement: Statement) -> str:
+    names = list(statement.facts.code) or list(statement.facts.binds)
+    return f"`{names[0]}` ({statement.place})" if names else statement.place
