@@ -1,0 +1,247 @@
+"""A payload for the browser, bounded however large it is: the tree a JSON widget draws.
+
+The tree says of everything that is left out how much there is, and can be asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from kit.errors import PayloadError
+from kit.media import Media, media_of
+from kit.payload import parse
+from kit.walk import SAFE_INTEGER
+
+#: what a browser draws without a pause
+LIMIT_BYTES = 200_000
+#: entries of one container, characters of one string, characters of one key
+ITEMS = 500
+CHARACTERS = 10_000
+KEY_CHARACTERS = 200
+#: containers deeper than this are shown shut
+DEPTH = 60
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+#: a shut container: {"t":"object","n":123456789,"k":[],"v":[]} and a comma
+_SHUT_BYTES = 48
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was written: in order, and with a key that occurs twice."""
+
+
+def preview(
+    text: str, *, limit_bytes: int = LIMIT_BYTES, at: Sequence[int] = (), start: int = 0
+) -> str:
+    r"""JSON text of a bounded tree of a payload.
+
+    A node of the tree is one of
+
+    ``null``, ``true``, ``false``, a number, a string
+        The value itself: a number that JavaScript holds exactly, a string of at most 10,000
+        characters.
+    ``{"t": "object", "n": 3, "k": ["a", "b"], "v": [node, node]}``
+        An object of ``n`` entries, of which the first ``len(v)`` are here, in the order of the
+        text; a key may occur twice. A key is a string or, over 200 characters, a string node.
+    ``{"t": "array", "n": 1000000, "v": [node, ...]}``
+        An array of ``n`` items, of which the first ``len(v)`` are here.
+    ``{"t": "string", "n": 25000000, "head": "...", "tail": "..."}``
+        A string of ``n`` characters (code points) whose middle is left out.
+    ``{"t": "number", "text": "9007199254740993"}``
+        A number that JavaScript would change: an integer beyond 2**53, NaN, Infinity.
+    ``{"t": "media", "at": [0, 3], "mime": "image/png", "bytes": 1200, "width": 64, "height": 48,
+    "duration_s": null, "n": 1600, "hidden": null}``
+        A string of ``n`` characters that is base64 of a picture, sound or film. ``hidden`` is null
+        or the sentence to show instead. The bytes are not here: ``media_at(text, at)`` has them.
+    ``{"t": "text", "n": 12, "head": "...", "tail": ""}``
+        Only as the root: the payload is not JSON.
+
+    Half characters (lone surrogates) are shown as ``\udXXX``.
+
+    Parameters
+    ----------
+    text : str
+        JSON text of any size.
+    limit_bytes : int
+        Size of the result in UTF-8, at least 1,000.
+    at : sequence of int
+        Root of the tree: the position of an entry in each container on the way, counted from 0 in
+        the order of the text. Empty for the whole payload.
+    start : int
+        Entries (or characters of a string) of the root to skip; the root node then says
+        ``"start": start``, and ``v`` begins there.
+
+    Returns
+    -------
+    str
+        JSON text of the root node.
+
+    Raises
+    ------
+    PayloadError
+        If nothing is at ``at``.
+    """
+    limit = max(limit_bytes, 1_000)
+    try:
+        value = _find(_parse(text), at)
+    except PayloadError as error:
+        if error.code == "at":
+            raise
+        return _dumps(_string(text, "text", min(CHARACTERS, limit // 24), start))
+    budget = limit
+    while True:
+        tree = _dumps(_Tree(budget, tuple(at)).grow(value, start))
+        if len(tree.encode()) <= limit:
+            return tree
+        budget = budget * 3 // 4
+
+
+def media_at(text: str, at: Sequence[int]) -> tuple[Media, bytes] | None:
+    """The media of a media node and its bytes.
+
+    Parameters
+    ----------
+    text : str
+        The payload's JSON text.
+    at : sequence of int
+        ``at`` of the media node.
+
+    Returns
+    -------
+    (Media, bytes) or None
+        None if the string there holds no media.
+
+    Raises
+    ------
+    PayloadError
+        If nothing is there, or the text is not JSON.
+    """
+    value = _find(_parse(text), at)
+    return media_of(value) if isinstance(value, str) else None
+
+
+def _parse(text: str) -> Any:
+    return parse(text, object_pairs_hook=_Pairs)
+
+
+def _find(value: Any, at: Sequence[int]) -> Any:
+    for position in at:
+        if not isinstance(value, list) or not 0 <= position < len(value):
+            raise PayloadError(
+                f"There is nothing at {list(at)} in this payload: show it again.", code="at"
+            )
+        value = value[position][1] if isinstance(value, _Pairs) else value[position]
+    return value
+
+
+class _Tree:
+    """Grows a tree level by level, so that what is near the root is there before what is deep."""
+
+    def __init__(self, budget: int, at: tuple[int, ...]) -> None:
+        self._left = budget - 2 * _SHUT_BYTES
+        self._root = len(at)
+        self._at = at
+        self._queue: deque[tuple[list[Any], dict[str, Any], tuple[int, ...], int]] = deque()
+
+    def grow(self, value: Any, start: int) -> Any:
+        if isinstance(value, str):
+            if media := self._media(value, self._at):
+                return media
+            return _string(value, "string", min(CHARACTERS, self._left // 24), start)
+        root = self._node(value, self._at, self._left, start)[0]
+        while self._queue:
+            items, node, at, first = self._queue.popleft()
+            # what is not used goes to those that come after; some is kept for their children
+            share = self._left * 6 // 10 // (len(self._queue) + 1)
+            self._left -= self._fill(items, node, at, first, share)
+        return root
+
+    def _fill(
+        self, items: list[Any], node: dict[str, Any], at: tuple[int, ...], first: int, share: int
+    ) -> int:
+        """Put as many items into a node as its share allows; returns the bytes used."""
+        used = 0
+        values = node["v"]
+        keys = node.get("k")
+        for position in range(first, min(first + ITEMS, len(items))):
+            item = items[position]
+            if share - used < _SHUT_BYTES:
+                break
+            used += 1
+            if keys is not None:
+                name, item = item
+                keys.append(_string(name, "string", min(KEY_CHARACTERS, (share - used) // 24)))
+                used += _cost(keys[-1]) + 1
+            child, size = self._node(item, (*at, position), share - used)
+            used += size
+            values.append(child)
+        return used
+
+    def _node(self, value: Any, at: tuple[int, ...], room: int, start: int = 0) -> tuple[Any, int]:
+        """A node and its size in bytes; a container comes shut and is queued."""
+        if isinstance(value, list):
+            node: dict[str, Any] = {"t": "array", "n": len(value)}
+            if isinstance(value, _Pairs):
+                node = {"t": "object", "n": len(value), "k": []}
+            if start:
+                node["start"] = start
+            node["v"] = []
+            if value and len(at) - self._root < DEPTH:
+                self._queue.append((value, node, at, start))
+            return node, _SHUT_BYTES
+        if isinstance(value, str):
+            leaf: Any = self._media(value, at)
+            if leaf is None:
+                leaf = _string(value, "string", CHARACTERS)
+                if _cost(leaf) > room:
+                    leaf = _string(value, "string", max(24, room // 24))
+        elif isinstance(value, float) and not isfinite(value):
+            leaf = {"t": "number", "text": json.dumps(value)}
+        elif isinstance(value, int) and not -SAFE_INTEGER <= value <= SAFE_INTEGER:
+            digits = str(value)
+            leaf = {"t": "number", "text": digits if len(digits) <= 60 else f"{digits[:57]}..."}
+        else:
+            leaf = value
+        return leaf, _cost(leaf)
+
+    def _media(self, value: str, at: tuple[int, ...]) -> dict[str, Any] | None:
+        found = media_of(value)
+        if found is None:
+            return None
+        media = found[0]
+        return {
+            "t": "media",
+            "at": list(at),
+            "mime": media.mime,
+            "bytes": media.size_bytes,
+            "width": media.width,
+            "height": media.height,
+            "duration_s": media.duration_s,
+            "n": len(value),
+            "hidden": media.hidden,
+        }
+
+
+def _string(value: str, kind: str, limit: int, start: int = 0) -> Any:
+    """A string, or a node of its first and last characters if it is longer than the limit."""
+    rest = len(value) - start
+    if rest <= limit and not start and kind == "string":
+        return _clean(value)
+    tail = 0 if rest <= limit else limit // 4
+    node: dict[str, Any] = {"t": kind, "n": len(value)}
+    if start:
+        node["start"] = start
+    head = value[start:] if rest <= limit else value[start : start + limit - tail]
+    return {**node, "head": _clean(head), "tail": _clean(value[len(value) - tail :])}
+
+
+def _clean(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+
+
+def _cost(leaf: Any) -> int:
+    return len(_dumps(leaf).encode())
