@@ -99,7 +99,7 @@ class Mirror:
             temporary = self.copy.with_name(f"{self.copy.name}.{os.getpid()}.tmp")
             try:
                 _backup(source, temporary)
-                os.replace(temporary, self.copy)
+                temporary.replace(self.copy)
             finally:
                 temporary.unlink(missing_ok=True)
         finally:
@@ -126,7 +126,7 @@ class Mirror:
             temporary = target.with_name(f"{name}.{os.getpid()}.tmp")
             try:
                 shutil.copyfile(self.files.path(name), temporary)
-                os.replace(temporary, target)
+                temporary.replace(target)
             except FileNotFoundError:
                 continue  # dropped a moment ago
             finally:
@@ -164,7 +164,7 @@ def restore(journal: Path, copy: Path) -> bool:
         try:
             if journal.exists():
                 return False
-            os.replace(temporary, journal)
+            temporary.replace(journal)
         finally:
             lock.release()
     except BlockingIOError:
@@ -205,7 +205,7 @@ def _backup(source: sqlite3.Connection, target: Path) -> None:
         source.backup(copy)
     finally:
         copy.close()
-    with open(target, "rb") as file:
+    with target.open("rb") as file:
         os.fsync(file.fileno())
 
 

@@ -4,6 +4,8 @@ Everything an append does is one INSERT: the unique indexes refuse a second end,
 move the row of the job, so both happen in the transaction of the event whichever process wrote it.
 """
 
+# ruff: noqa: S608 - statements are put together from constants; values go as parameters
+
 from __future__ import annotations
 
 import sqlite3
@@ -178,10 +180,11 @@ def store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(_sentence(path, error)) from error
+        raise store_error(path, error) from error
 
 
-def _sentence(path: Path, error: Exception) -> str:
+def store_error(path: Path, error: Exception) -> StoreError:
+    """What to raise for an error of SQLite or the file system."""
     text = str(error)
     if "locked" in text or "busy" in text:
         why = f"another process has been writing to it for {BUSY_S:g} s. Try again."
@@ -192,8 +195,10 @@ def _sentence(path: Path, error: Exception) -> str:
     elif "malformed" in text or "not a database" in text:
         why = f"it is damaged ({text}). Move it away, or set KIT_HOME to another folder."
     else:
-        why = f"{text or type(error).__name__}. Look at its disk, or set KIT_HOME to another folder."
-    return f"the journal {path} refused: {why}"
+        why = (
+            f"{text or type(error).__name__}. Look at its disk, or set KIT_HOME to another folder."
+        )
+    return StoreError(f"the journal {path} refused: {why}")
 
 
 def connect(path: Path) -> sqlite3.Connection:

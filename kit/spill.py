@@ -4,6 +4,8 @@ Events are never dropped. When the cap is passed, payloads go first (those of un
 then memory samples, then the text of logs, each from the oldest on.
 """
 
+# ruff: noqa: S608 - statements are put together from constants; values go as parameters
+
 from __future__ import annotations
 
 import hashlib
@@ -82,7 +84,7 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -134,7 +136,8 @@ def drop_oldest(
     return dropped
 
 
-_Stage = Callable[[sqlite3.Connection, PayloadFiles, int], "tuple[int | None, list[str]]"]
+#: drops about so many bytes; gives how many (None: nothing left) and the files nobody needs now
+_Stage = Callable[[sqlite3.Connection, int], "tuple[int | None, list[str]]"]
 
 
 def _transaction(
@@ -142,7 +145,7 @@ def _transaction(
 ) -> int | None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        gone, orphans = stage(connection, files, need)
+        gone, orphans = stage(connection, need)
         # while this process may write and nobody else: a payload that comes back is seen to be
         # missing by whoever appended it, and written again (Store.append)
         for name in orphans:
@@ -154,9 +157,7 @@ def _transaction(
     return gone
 
 
-def _drop_payloads(
-    connection: sqlite3.Connection, files: PayloadFiles, need: int
-) -> tuple[int | None, list[str]]:
+def _drop_payloads(connection: sqlite3.Connection, need: int) -> tuple[int | None, list[str]]:
     mark = _mark(connection, "payloads_dropped_to")
     found = connection.execute(
         f"""
@@ -209,7 +210,8 @@ def _drop_payloads(
 
 
 def _drop_samples(
-    connection: sqlite3.Connection, files: PayloadFiles, need: int
+    connection: sqlite3.Connection,
+    need: int,  # noqa: ARG001 - a batch is little
 ) -> tuple[int | None, list[str]]:
     gone = connection.execute(
         f"DELETE FROM samples WHERE id IN (SELECT id FROM samples ORDER BY time LIMIT {_BATCH})"
@@ -218,9 +220,7 @@ def _drop_samples(
     return (gone * 80 if gone else None), []
 
 
-def _drop_logs(
-    connection: sqlite3.Connection, files: PayloadFiles, need: int
-) -> tuple[int | None, list[str]]:
+def _drop_logs(connection: sqlite3.Connection, need: int) -> tuple[int | None, list[str]]:
     mark = _mark(connection, "logs_dropped_to")
     found = connection.execute(
         "SELECT seq, length(CAST(data AS BLOB)), coalesce(json_extract(data, '$.stream'), '') "
