@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kit.source.program import END, Program
 
 
-def arrange(
-    program: Program,
-    kept: Iterable[int],
-    needs: Mapping[int, set[int]],
-    moved: Mapping[str, tuple[int, int]],
-) -> tuple[list[int], list[str]]:
+class Edges:
+    """Which statements must come before which.
+
+    An edge is hard where a statement reads what another defines; through code that it calls, or
+    may only hand on, it is soft, and gives way to a hard one.
+    """
+
+    def __init__(self) -> None:
+        self.hard: dict[int, set[int]] = {}
+        self.soft: dict[int, set[int]] = {}
+        self.natural = True  # the order of execution satisfies them all
+
+    def add(self, reader: int, definition: int, *, through: bool) -> None:
+        """Note that ``reader`` needs ``definition`` before it; ``END`` reads when all is there."""
+        if reader < END and reader != definition:
+            table = self.soft if through else self.hard
+            table.setdefault(reader, set()).add(definition)
+            self.natural &= definition < reader
+
+    def before(self, index: int) -> set[int]:
+        """What must come before a statement, soft edges against a hard one left out."""
+        soft = self.soft.get(index, set())
+        return self.hard.get(index, set()) | {d for d in soft if not self._reaches(d, index)}
+
+    def _reaches(self, start: int, goal: int) -> bool:
+        seen, todo = {start}, [start]
+        while todo:
+            for index in self.hard.get(todo.pop(), ()):
+                if index == goal:
+                    return True
+                if index not in seen:
+                    seen.add(index)
+                    todo.append(index)
+        return False
+
+
+def arrange(program: Program, kept: Iterable[int], edges: Edges) -> tuple[list[int], list[str]]:
     """Order statements so that the file runs; the order of execution wherever that is one.
 
     Parameters
     ----------
     program : Program
     kept : iterable of int
-    needs : mapping of int to set of int
-        Statement to those that must come before it.
-    moved : mapping of str to tuple of int
-        Names whose definition comes below a reader, as (reader, definition).
+    edges : Edges
 
     Returns
     -------
@@ -31,33 +59,36 @@ def arrange(
     conflicts : list of str
         One sentence for each name that would not mean the same as in the notebook.
     """
+    order = sorted(kept)
+    conflicts: list[str] = []
+    if not edges.natural:
+        order = _sorted(order, edges)
+        conflicts = _conflicts(program, order, edges)
+    _handler_last(program, order)
+    return order, conflicts
+
+
+def _sorted(kept: list[int], edges: Edges) -> list[int]:
     order: list[int] = []
     done: set[int] = set()
-    kept = sorted(kept)
     inside = set(kept)
     for start in kept:
         # depth first without recursion: a chain of definitions may be as long as the notebook
-        stack = [start]
-        entered: set[int] = set()
+        stack, entered = [start], set[int]()
         while stack:
             index = stack[-1]
             if index in done:
                 stack.pop()
                 continue
-            before = [
-                i
-                for i in sorted(needs.get(index, ()))
-                if i in inside and i not in done and i not in entered and i != index
-            ]
             entered.add(index)
+            before = [i for i in edges.before(index) if i in inside - done - entered]
             if before:
-                stack.extend(reversed(before))
+                stack.extend(sorted(before, reverse=True))
             else:
                 stack.pop()
                 done.add(index)
                 order.append(index)
-    _handler_last(program, order)
-    return order, _conflicts(program, order, needs) if moved else []
+    return order
 
 
 def _handler_last(program: Program, order: list[int]) -> None:
@@ -81,14 +112,15 @@ def _handler_last(program: Program, order: list[int]) -> None:
     order.append(index)
 
 
-def _conflicts(program: Program, order: list[int], needs: Mapping[int, set[int]]) -> list[str]:
+def _conflicts(program: Program, order: list[int], edges: Edges) -> list[str]:
     """Names whose meaning the order could not keep."""
     last: dict[str, int] = {}
     wrong: dict[str, int] = {}
     for index in order:
         facts = program.statements[index].facts
         for name in facts.reads:
-            wanted = [i for i in program.meaning(name, index).defs if i in needs.get(index, ())]
+            needs = edges.hard.get(index, ())
+            wanted = [i for i in program.meaning(name, index).defs if i in needs]
             if wanted and last.get(name, -1) not in wanted:
                 wrong.setdefault(name, index)
         for name in facts.binds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -126,8 +126,9 @@ class Program:
 
     def next_definition(self, name: str, index: int) -> int:
         """The statement that replaces the definition at ``index``, ``END`` if none does."""
-        for place in self.defs.get(name, []):
-            if place > index and self._kills(name, place):
+        places = self.defs.get(name, [])
+        for place in places[bisect_right(places, index) :]:
+            if self._kills(name, place):
                 return place
         return END
 

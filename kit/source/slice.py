@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from kit.handler import HandlerVersion
 from kit.source.facts import Facts
-from kit.source.order import arrange
+from kit.source.order import Edges, arrange
 from kit.source.program import END, Program
 from kit.source.reasons import missing_reason, reason_to_drop
 from kit.source.record import Cell
@@ -87,11 +87,11 @@ class _Slicer:
         self.kept: dict[int, str] = {}
         self.questions: set[int] = set()
         self.missing: dict[str, str] = {}
-        self.needs: dict[int, set[int]] = {}  # statement: those that must come before it
-        self.moved: dict[str, tuple[int, int]] = {}
+        self.edges = Edges()
+        self.moved: dict[str, int] = {}  # name: its definition, which comes below a reader
         self._todo: list[int] = []
-        # (name, definition): how far down changes to it matter
-        self._windows: dict[tuple[str, int], int] = {}
+        # name: {definition: how far down changes to it matter}
+        self._windows: dict[str, dict[int, int]] = {}
 
     def slice(self) -> Slice:
         self._demand_root()
@@ -99,7 +99,9 @@ class _Slicer:
             judgement = self.program.judgements[index]
             if index in self.program.own or judgement.starts or statement.directive == "drop":
                 continue
-            if statement.directive == "keep":
+            if any(o.startswith("__future__.") for o in statement.facts.imports.values()):
+                self.keep(index, "how the notebook's code is compiled")
+            elif statement.directive == "keep":
                 self.keep(index, "`# kit: keep`")
             elif judgement.settings and not judgement.library:
                 self.keep(index, f"sets something for the whole process ({judgement.settings})")
@@ -110,12 +112,12 @@ class _Slicer:
             self._settle()
         self._stars()
         self._settle()
-        order, conflicts = arrange(self.program, self.kept, self.needs, self.moved)
+        order, conflicts = arrange(self.program, self.kept, self.edges)
         return Slice(
             decisions=tuple(self._decision(i) for i in range(len(self.statements))),
             kept=tuple(self.statements[i] for i in order),
             missing=self.missing,
-            notes=tuple([*self._notes(), *conflicts]),
+            notes=(*self._notes(), *conflicts),
         )
 
     # -- demand ---------------------------------------------------------------------------------
@@ -147,12 +149,33 @@ class _Slicer:
                 self.demand(name, END, END, who)
             if facts.calls or facts.decorators:
                 for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
-                    self.demand(name, index, index, who)
+                    self.demand(name, index, index, who, through=True)
             for name in sorted(facts.soft):
                 self.demand(name, END, END, who, soft=True)
 
-    def demand(self, name: str, at: int, until: int, who: str, *, soft: bool = False) -> None:
-        """Keep what ``name`` means to statement ``at``, as changed up to ``until``."""
+    def demand(
+        self,
+        name: str,
+        at: int,
+        until: int,
+        who: str,
+        *,
+        soft: bool = False,
+        through: bool = False,
+    ) -> None:
+        """Keep what ``name`` means to statement ``at``, as changed up to ``until``.
+
+        Parameters
+        ----------
+        name : str
+        at, until : int
+        who : str
+            Who reads it, for the reason.
+        soft : bool
+            It is not missed at run time (a quoted annotation).
+        through : bool
+            It is read by code that the statement may call, not by the statement itself.
+        """
         meaning = self.program.meaning(name, at)
         usable = [d for d in meaning.defs if d not in self.program.own]
         if len(usable) < len(meaning.defs) or not meaning.defs:
@@ -165,18 +188,19 @@ class _Slicer:
                 self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
                 continue
             self.keep(index, f"defines `{name}`, which {who} reads")
-            if at < END:
-                self.needs.setdefault(at, set()).add(index)
+            self.edges.add(at, index, through=through)
         if not usable:
             return
         first = usable[0]
         if meaning.moved:
             until = self.program.end_of_cell(first)
-            self.moved[name] = (at, first)
+            if not through:
+                self.moved[name] = first
         end = min(until, self.program.next_definition(name, usable[-1]))
-        if self._windows.get((name, first), -1) >= end:
+        windows = self._windows.setdefault(name, {})
+        if windows.get(first, -1) >= end and not meaning.moved:
             return
-        self._windows[name, first] = end
+        windows[first] = max(end, windows.get(first, -1))
         for index in self.program.changes.get(name, ()):
             if first < index < end and self._may_stay(index):
                 judgement = self.program.judgements[index]
@@ -185,8 +209,8 @@ class _Slicer:
                 if question and not self._all_live(judgement.receives - {name}, index):
                     continue  # looked at again once more is known
                 self.keep(index, f"touches `{name}`: {why}", question=question)
-                if meaning.moved and at < END:
-                    self.needs.setdefault(at, set()).add(index)
+                if meaning.moved:
+                    self.edges.add(at, index, through=through)
 
     def _may_stay(self, index: int) -> bool:
         statement = self.statements[index]
@@ -201,12 +225,10 @@ class _Slicer:
 
     def _live(self, name: str, index: int) -> bool:
         """Whether what ``name`` means at a statement stays."""
-        return any(
-            found == name and first < index <= end for (found, first), end in self._windows.items()
-        ) or (name in self.program.imports and self._kept_import(name))
-
-    def _kept_import(self, name: str) -> bool:
-        return any(i in self.kept for i in self.program.defs.get(name, ()))
+        if name in self.program.imports:
+            return any(i in self.kept for i in self.program.defs[name])
+        windows = self._windows.get(name, {})
+        return any(first < index <= end for first, end in windows.items())
 
     def _all_live(self, names: frozenset[str] | set[str], index: int) -> bool:
         return all(self._live(n, index) for n in names if n in self.program.defs)
@@ -258,7 +280,9 @@ class _Slicer:
         statement = self.statements[index]
         if index in self.kept:
             return Decision(statement, True, self.kept[index], index in self.questions)
-        live = {n for n in self.program.defs if self._live(n, index)}
+        judgement = self.program.judgements[index]
+        names = {*judgement.changes, *judgement.asks, *judgement.receives}
+        live = {n for n in names if self._live(n, index)}
         reason, question = reason_to_drop(self.program, index, live, set(self.kept))
         return Decision(statement, False, reason, question)
 
@@ -277,7 +301,7 @@ class _Slicer:
                 f"{label} ran after the handler's cell; the file has what it changed, as the "
                 "kernel has. Jobs that ran before it saw the older values."
             )
-        for name, (_, index) in sorted(self.moved.items()):
+        for name, index in sorted(self.moved.items()):
             notes.append(
                 f"`{name}` is defined in {self.statements[index].place}, which was run again "
                 "after its value had been used; the file defines it first."
