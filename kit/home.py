@@ -53,7 +53,9 @@ def default_path(env: Mapping[str, str] | None = None) -> Path:
     return _home(os.environ if env is None else env)[0] / JOURNAL
 
 
-def place(path: Path | None = None, env: Mapping[str, str] | None = None) -> Place:
+def place(
+    path: Path | None = None, env: Mapping[str, str] | None = None, mountinfo: str | None = None
+) -> Place:
     """Decide where the journal at ``path`` really lies.
 
     Parameters
@@ -63,6 +65,8 @@ def place(path: Path | None = None, env: Mapping[str, str] | None = None) -> Pla
     env : mapping or None
         None for ``os.environ``. Read: ``KIT_HOME``, ``KIT_MIRROR`` (a folder where a copy is to be
         kept wherever the journal lies), ``RUNPOD_POD_ID`` and those that name the state folder.
+    mountinfo : str or None
+        As for ``filesystem``.
     """
     env = os.environ if env is None else env
     if path is None:
@@ -73,15 +77,17 @@ def place(path: Path | None = None, env: Mapping[str, str] | None = None) -> Pla
         if path.is_dir():
             path = path / JOURNAL
         reason = "This path was asked for."
-    kind = filesystem(path)
-    copies = Path(env["KIT_MIRROR"]).expanduser().absolute() if env.get("KIT_MIRROR") else None
+    mirror = None
+    if env.get("KIT_MIRROR"):
+        # journals of several homes may have their copies in one folder
+        folder = Path(env["KIT_MIRROR"]).expanduser().absolute()
+        mirror = folder / f"{machine(env)}-{_digest(path)}" / path.name
+    kind = filesystem(path, mountinfo)
     if not is_network(kind):
-        mirror = copies / machine(env) / path.name if copies else None
         return Place(path, mirror, reason + (" KIT_MIRROR keeps a copy." if mirror else ""))
-    folder = _local_folder(path, env)
     return Place(
-        journal=folder / path.name,
-        mirror=(copies or path.parent) / machine(env) / path.name,
+        journal=_local_folder(path, env, mountinfo) / path.name,
+        mirror=mirror or path.parent / machine(env) / path.name,
         reason=(
             f"{path.parent} is on a network file system ({kind}), where SQLite cannot work safely: "
             "the journal is on the local disk and is copied over when nothing runs."
@@ -175,11 +181,15 @@ def _state(env: Mapping[str, str]) -> Path:
     return Path.home() / ".local" / "state" / "handler-kit"
 
 
-def _local_folder(path: Path, env: Mapping[str, str]) -> Path:
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+
+
+def _local_folder(path: Path, env: Mapping[str, str], mountinfo: str | None) -> Path:
     """A folder on a local disk for a journal that was asked for on the network."""
-    name = "local-" + hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:12]
+    name = f"local-{_digest(path)}"
     state = _state(env)
-    if not is_network(filesystem(state)):
+    if not is_network(filesystem(state, mountinfo)):
         return state / name
     # the user's own folder is on the network too; the name and the mode keep others out
     user = str(os.getuid()) if sys.platform != "win32" else "user"

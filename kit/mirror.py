@@ -164,6 +164,8 @@ def restore(journal: Path, copy: Path) -> bool:
         try:
             if journal.exists():
                 return False
+            for stale in ("-wal", "-shm"):  # of a journal that was deleted: not of this one
+                Path(f"{journal}{stale}").unlink(missing_ok=True)
             temporary.replace(journal)
         finally:
             lock.release()

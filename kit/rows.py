@@ -201,8 +201,8 @@ def _row(
     raw: list[Any], payload_of: Callable[[str], str | None], sessions: Callable[[int], str]
 ) -> JobRow:
     (_number, key, id_, session, handler, version, target, state, attempt, slot) = raw[:10]
-    submitted, started, ended, delay, execution = (
-        None if value is None else float(value) for value in raw[10:15]
+    started, ended, delay, execution = (
+        None if value is None else float(value) for value in raw[11:15]
     )
     memory, chunks, findings, message, lost, cancel_asked, stuck, seq = raw[15:23]
     request, request_file, done, done_file = raw[23:] or (None, None, None, None)
@@ -216,7 +216,7 @@ def _row(
         state=_STATES[state],
         attempt=attempt,
         slot=slot,
-        submitted_at=submitted or 0.0,
+        submitted_at=float(raw[10]),
         started_at=started,
         ended_at=ended,
         delay_ms=delay,

@@ -20,8 +20,8 @@ from kit.schema import UNFINISHED
 INLINE_BYTES = 256 * 1024
 #: what the store may take on disk unless told otherwise
 CAP_BYTES = 5_000_000_000
-#: dropping goes on to this part of the cap, so that it is not done for every append
-_LOW_WATER = 0.9
+#: dropped at a time: others wait to append meanwhile
+_STEP_BYTES = 64_000_000
 #: rows looked at in one transaction
 _BATCH = 2000
 _DROPPED_LOG = '{"stream":"%s","text":"[dropped to stay under the cap of the store]\\n"}'
@@ -101,10 +101,8 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int(used * page + files)
 
 
-def drop_oldest(
-    connection: sqlite3.Connection, files: PayloadFiles, cap_bytes: int, enough: int | None = None
-) -> int:
-    """Drop the oldest content until the store is under its cap.
+def drop_oldest(connection: sqlite3.Connection, files: PayloadFiles, cap_bytes: int) -> int:
+    """Drop the oldest content until the store is under its cap, or 64 MB of it.
 
     Parameters
     ----------
@@ -112,8 +110,6 @@ def drop_oldest(
         Not in a transaction; the caller keeps other threads away from it.
     files : PayloadFiles
     cap_bytes : int
-    enough : int or None
-        Stop after about this many bytes although the cap is still passed; None goes on.
 
     Returns
     -------
@@ -123,9 +119,8 @@ def drop_oldest(
     used = used_bytes(connection)
     if used <= cap_bytes:
         return 0
-    need = used - int(cap_bytes * _LOW_WATER)
-    if enough is not None:
-        need = min(need, enough)
+    # a bit more than needed, so that the next append is not over it again
+    need = min(used - cap_bytes + cap_bytes // 20, _STEP_BYTES)
     dropped = 0
     for stage in (_drop_payloads, _drop_samples, _drop_logs):
         while dropped < need:

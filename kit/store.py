@@ -34,6 +34,7 @@ _log = logging.getLogger("kit.store")
 _TEND_BYTES, _APPEND_BYTES = 8_000_000, 64_000_000
 #: seconds between two looks for sessions that died
 _RECOVER_S = 30.0
+_OLD_LOCK_S = 86400.0
 
 Subscriber = Callable[[Sequence[Event]], None]
 
@@ -71,14 +72,22 @@ class Store(Reader):
             home.make_folder(path.parent)
             if place.mirror:
                 mirror.restore(path, place.mirror)
+            _make_private(path)
             # before the session is in the journal: nobody must find it there without its lock
             self._lock = lock.SessionLock(self._locks / self.session_id)
         try:
             super().__init__(path, self._files.read)
-            self._writer = Writer(path, self.session_id, self._files)
+            try:
+                self._writer = Writer(path, self.session_id, self._files)
+            except BaseException:
+                self._reader.close()
+                raise
         except BaseException:
             self._lock.release()
             raise
+        self._wal = self._one("PRAGMA journal_mode", [])[0] == "wal"
+        # the cap may be another one than last time
+        self._writer.written = _TEND_BYTES + 1
         _open_stores.add(self)
 
     @classmethod
@@ -125,9 +134,10 @@ class Store(Reader):
             return []
         self._check()
         try:
+            prepared = self._writer.prepare(events)
             with self._writer.lock:
                 self._check()
-                accepted = self._writer.insert(events)
+                accepted = self._writer.insert(events, prepared)
                 self._outbox.append(accepted)
                 self._appended_at = time.monotonic()
                 if self._writer.written > _APPEND_BYTES:
@@ -185,8 +195,15 @@ class Store(Reader):
                     self._outbox.append(self.after(first - 1, limit=count))
                 path.unlink(missing_ok=True)
                 lost += count
+            self._remove_old_locks()
         self._notify()
         return lost
+
+    def _remove_old_locks(self) -> None:
+        # of sessions that died and left no job; a young file may be about to be locked
+        for path in self._locks.iterdir():
+            if time.time() - path.stat().st_mtime > _OLD_LOCK_S and lock.is_free(path):
+                path.unlink(missing_ok=True)
 
     # -- notice ---------------------------------------------------------------------------------
 
@@ -279,8 +296,14 @@ class Store(Reader):
             if self._over_cap
             else None
         )
+        slow = (
+            None
+            if self._wal
+            else f"{self.path.parent} cannot hold a write-ahead log, so the journal is slow there. "
+            "Set KIT_HOME to a folder on a local disk."
+        )
         problem = self._mirror.problem if self._mirror else None
-        return tuple(note for note in (self._lock.note, problem, over) if note)
+        return tuple(note for note in (self._lock.note, slow, problem, over) if note)
 
     @property
     def copied_at(self) -> float | None:
@@ -288,10 +311,12 @@ class Store(Reader):
         return self._mirror.copied_at if self._mirror else None
 
     def _keep_cap(self) -> None:
-        self._writer.written = 0
         connection = self._writer.connection
         dropped = spill.drop_oldest(connection, self._files, self.cap_bytes)
-        self._over_cap = dropped == 0 and spill.used_bytes(connection) > self.cap_bytes
+        over = spill.used_bytes(connection) > self.cap_bytes
+        self._over_cap = over and dropped == 0
+        # a little at a time: others wait to append meanwhile
+        self._writer.written = _TEND_BYTES + 1 if over and dropped else 0
 
     def close(self) -> None:
         """Make a last copy if there is one to make, and give up the session's lock.
@@ -317,6 +342,14 @@ class Store(Reader):
                 self._writer.connection.close()
             self._lock.release()
             _open_stores.discard(self)
+
+
+def _make_private(path: Path) -> None:
+    # only if it is new: closing a descriptor of a journal in use would drop SQLite's own locks
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
 
 
 def _cap() -> int:

@@ -33,13 +33,16 @@ _KINDS = {kind: kind.value for kind in EventKind}
 #: characters that take so little even at 4 bytes each are not counted
 _SURELY_INLINE = spill.INLINE_BYTES // 4
 
+#: the parameters of the INSERT, the payloads that were written as files, about how many bytes
+Prepared = tuple[list[Any], list[tuple[str, bytes]], int]
+
 _statements: dict[tuple[str, int], str] = {}
 
 
 class Writer:
     """The writing half of a store; the rows it writes carry one session's number.
 
-    Not thread-safe: ``lock`` is to be held around each call.
+    Not thread-safe: ``lock`` is to be held around each call but that of ``prepare``.
 
     Parameters
     ----------
@@ -84,9 +87,10 @@ class Writer:
 
     # -- events ---------------------------------------------------------------------------------
 
-    def insert(self, events: Sequence[Event]) -> list[Event]:
+    def insert(self, events: Sequence[Event], prepared: Prepared) -> list[Event]:
         """Insert events in one transaction; returns the accepted ones, numbered."""
-        values, spilled = self._values(events)
+        values, spilled, size = prepared
+        self.written += size
         if len(events) <= ROWS and not spilled:
             cursor = self._execute("events", _EVENT_COLUMNS, 9, values)
             accepted = self._numbered(events, cursor)
@@ -95,7 +99,6 @@ class Writer:
             for _, whole in spilled:
                 # another session may have dropped the same payload after it was found to be there
                 self._files.write(whole)
-                self.written += len(whole)
         return accepted
 
     def _insert_many(
@@ -112,8 +115,8 @@ class Writer:
             accepted += self._numbered(events[at : at + ROWS], cursor)
         return accepted
 
-    def _values(self, events: Sequence[Event]) -> tuple[list[Any], list[tuple[str, bytes]]]:
-        """The parameters of the INSERT, and the payloads that were written as files."""
+    def prepare(self, events: Sequence[Event]) -> Prepared:
+        """Encode events and write large payloads as files: all that needs no lock."""
         session, size = self._session, 0
         values: list[Any] = []
         spilled: list[tuple[str, bytes]] = []
@@ -124,7 +127,6 @@ class Writer:
                 if len(payload) > _SURELY_INLINE:
                     whole = _storable(payload).encode()
                     if len(whole) > spill.INLINE_BYTES:
-                        size -= len(payload)
                         file, payload = self._files.write(whole), None
                         spilled.append((file, whole))
             ms = None
@@ -138,8 +140,7 @@ class Writer:
                 event.job_key, event.attempt, _KINDS[event.kind], event.time, ms, session,
                 text, payload, file,
             )  # fmt: skip
-        self.written += size
-        return values, spilled
+        return values, spilled, size
 
     def _numbered(self, events: Sequence[Event], cursor: sqlite3.Cursor) -> list[Event]:
         # the rows of one statement follow each other
