@@ -6,6 +6,8 @@ The rooms are in the table below. A module that is in no room fails; so does a r
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -158,7 +160,6 @@ def test_optional_packages_stay_at_the_edge() -> None:
 
 
 def test_only_packages_we_declare_are_imported() -> None:
-    import sys
 
     declared = {*EDGE, "kit", "traitlets", "comm", "ipykernel", *sys.stdlib_module_names}
     wrong = [str(i) for i in ALL if not i.typing and i.of.split(".")[0] not in declared]
@@ -168,3 +169,32 @@ def test_only_packages_we_declare_are_imported() -> None:
 def test_torch_is_never_imported_but_only_found() -> None:
     wrong = [str(i) for i in ALL if i.of.split(".")[0] == "torch" and not i.typing]
     assert not wrong, "torch is used only if the notebook has imported it: sys.modules.get('torch')"
+
+
+HEAVY = ("runpod", "pandas", "numpy", "matplotlib", "IPython", "ipywidgets", "anywidget", "torch")
+
+
+def imported_by(source: str) -> set[str]:
+    """Which heavy packages a fresh interpreter has imported after a few lines."""
+    asked = f"{source}\nimport sys\nprint(*({set(HEAVY)!r} & sys.modules.keys()))"
+    told = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    return set(told.stdout.split())
+
+
+def test_import_kit_is_light() -> None:
+    assert imported_by("import kit") == set()
+
+
+def test_a_job_is_run_without_the_heavy_packages() -> None:
+    # IPython is there, as in a kernel; the view may need its widgets, no more
+    heavy = imported_by(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.run_line_magic('load_ext', 'kit')\n"
+        "shell.run_cell('%%handler double\\ndef double(job):\\n    return 2 * job[\"input\"]')"
+        ".raise_error()\n"
+        "import kit\n"
+        "assert kit.run(21).result(30) == 42"
+    )
+    assert not heavy & {"runpod", "pandas", "numpy", "matplotlib", "torch"}
