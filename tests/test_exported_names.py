@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import types
 from pathlib import Path
 
 import kit
+
+ROOT = Path(__file__).resolve().parent.parent
 
 #: every name that the kit means to have once the thing behind it works
 PROMISED = {
@@ -44,6 +48,21 @@ def test_every_name_is_there_and_documented() -> None:
             assert value.__doc__, f"kit.{name} has no docstring"
 
 
+def test_no_module_takes_a_name_s_place() -> None:
+    # importing kit.events for the first time binds `kit.events`, and would hide a function so called
+    source = """
+import importlib, pkgutil, kit
+before = {name: getattr(kit, name) for name in kit.__all__}
+for found in pkgutil.walk_packages(kit.__path__, "kit."):
+    importlib.import_module(found.name)
+print(*[name for name, value in before.items() if getattr(kit, name) is not value or
+        type(value).__name__ == "module"])
+"""
+    told = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert not told.stdout.split(), "hidden by a module of the same name"
+
+
 def test_nothing_else_is_public() -> None:
     public = {
         name
@@ -56,5 +75,5 @@ def test_nothing_else_is_public() -> None:
 
 
 def test_the_version_is_the_distribution_s() -> None:
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.findall(r'^version = "(.*)"$', text, re.MULTILINE) == [kit.__version__]
