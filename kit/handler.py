@@ -21,7 +21,13 @@ class HandlerKind(str, Enum):
 
     @property
     def streams(self) -> bool:
+        """Whether RunPod's worker streams what it yields."""
         return self in (HandlerKind.GENERATOR, HandlerKind.ASYNC_GENERATOR)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it holds the worker's loop until it returns or yields."""
+        return self in (HandlerKind.SYNC, HandlerKind.GENERATOR)
 
 
 def kind_of(function: Callable[..., Any]) -> HandlerKind:
@@ -97,6 +103,8 @@ class Handler:
     info: HandlerVersion
     function: Callable[..., Any]
     options: Options
+    #: torch's thread-local settings when the cell had run (``torchstate``); None without torch
+    torch: Any = None
 
     @property
     def name(self) -> str:

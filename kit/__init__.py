@@ -1,0 +1,83 @@
+"""From a notebook cell to a RunPod worker, with the model still in memory.
+
+``%load_ext kit``, then ``%%handler`` on the first line of a cell registers its function as the
+handler; ``kit.run`` runs jobs against it at once; ``kit.export`` writes the worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.api import (
+    debug,
+    events,
+    export,
+    jobs,
+    map,
+    memory,
+    panel,
+    run,
+    samples,
+    timeline,
+    use,
+)
+from kit.errors import (
+    ExportError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobLost,
+    JobTimedOut,
+    KitError,
+    PayloadError,
+    RegistrationError,
+    StoreError,
+    TargetError,
+    UsageError,
+)
+from kit.job import Job, JobState, Wire
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ExportError",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobLost",
+    "JobState",
+    "JobTimedOut",
+    "KitError",
+    "PayloadError",
+    "RegistrationError",
+    "StoreError",
+    "TargetError",
+    "UsageError",
+    "Wire",
+    "debug",
+    "events",
+    "export",
+    "jobs",
+    "map",
+    "memory",
+    "panel",
+    "run",
+    "samples",
+    "timeline",
+    "use",
+]
+
+
+def load_ipython_extension(ip: Any) -> None:
+    """``%load_ext kit``: the magics, the hooks, and the name ``kit`` if it is free."""
+    from kit.extension import load
+
+    load(ip)
+
+
+def unload_ipython_extension(ip: Any) -> None:
+    """``%unload_ext kit``: put everything back; running jobs become LOST."""
+    from kit.extension import unload
+
+    unload(ip)

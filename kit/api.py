@@ -1,0 +1,266 @@
+"""The functions of ``import kit``. Each asks the default session; parts are loaded when first used."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from kit.batch import Batch
+    from kit.export import Bundle
+    from kit.handler import Handler
+    from kit.job import Job
+    from kit.session import Session
+
+_MISSING: Any = object()
+_lock = threading.Lock()
+_session: Session | None = None
+
+
+def session() -> Session:
+    """The session of this process, made at first use."""
+    global _session
+    if _session is None:
+        from kit.session import Session
+
+        with _lock:
+            if _session is None:
+                _session = Session()
+    return _session
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not _MISSING}
+
+
+def run(
+    x: Any = _MISSING,
+    *,
+    handler: str | Handler | None = None,
+    target: str | None = None,
+    timeout_s: float | None = None,
+    input: Any = _MISSING,
+    request: Any = _MISSING,
+) -> Job:
+    """Run one job; returns at once, displays nothing.
+
+    Parameters
+    ----------
+    x : JSON value
+        The input, or a whole request. It is a request if it is a dict with ``input`` and ``id``,
+        or with ``input`` and otherwise only ``webhook``, ``policy`` and ``s3Config``.
+    handler : str, Handler or None
+        A registered handler's name; None for the one registered last.
+    target : str or None
+        Where to run; None for the one set by ``kit.use``.
+    timeout_s : float or None
+        Stop the job after so many seconds of running (TIMED_OUT). None: no limit here.
+    input, request
+        Force one reading or the other instead of ``x``.
+
+    Returns
+    -------
+    Job
+        ``await job`` or ``job.result()`` gives the output; as the last line of a cell it shows its
+        card.
+
+    Raises
+    ------
+    PayloadError
+        The input cannot be sent as JSON; the message names the place.
+    UsageError, TargetError, StoreError
+        With a sentence. No job was accepted then.
+    """
+    from kit.request import make
+
+    given = _given(input=input, request=request)
+    made = make(**given) if x is _MISSING else make(x, **given)
+    return session().intake.submit(made, handler, target, timeout_s)
+
+
+def map(
+    inputs: Iterable[Any],
+    *,
+    handler: str | Handler | None = None,
+    concurrency: int | None = None,
+    target: str | None = None,
+) -> Batch:
+    """Run one job per input; returns at once.
+
+    Parameters
+    ----------
+    inputs : iterable of JSON values
+        Each is an input, never a request.
+    concurrency : int or None
+        At most so many in flight. The handler's own limit holds as well: without a
+        concurrency_modifier that is 1, as in production.
+
+    Returns
+    -------
+    Batch
+        ``batch.jobs``, ``batch.frame()``, ``batch.result()``; shows a progress bar as the last line
+        of a cell.
+    """
+    return session().intake.map(inputs, handler, concurrency, target)
+
+
+def debug(
+    x: Any = _MISSING,
+    *,
+    handler: str | Handler | None = None,
+    input: Any = _MISSING,
+    request: Any = _MISSING,
+) -> Any:
+    """Run one job in the main thread and return its output; blocks.
+
+    ``breakpoint()``, ``%debug`` afterwards and ``input()`` work inside the handler, and what it
+    raises is raised here. Different from production: no queue, no other job beside it, prints
+    appear under the cell as well.
+    """
+    from kit.debug import run_here
+    from kit.request import make
+
+    given = _given(input=input, request=request)
+    made = make(**given) if x is _MISSING else make(x, **given)
+    return session().intake.debug(made, handler, run_here)
+
+
+def use(target: str) -> None:
+    """Set where jobs run from now on. Targets: ``local``.
+
+    Raises
+    ------
+    TargetError
+        There is no such target.
+    """
+    session().use(target)
+
+
+def jobs(
+    limit: int | None = None,
+    *,
+    handler: str | None = None,
+    version: int | None = None,
+    state: str | None = None,
+    target: str | None = None,
+    this_session: bool = False,
+) -> pandas.DataFrame:
+    """Jobs of the journal as a table, newest first.
+
+    Parameters
+    ----------
+    limit : int or None
+        At most so many; None for all.
+    handler, version, state, target
+        Keep only these.
+    this_session : bool
+        Only this kernel's; by default all sessions of the journal, yesterday's too.
+    """
+    from kit.views.frame import jobs_frame
+
+    s = session()
+    return jobs_frame(
+        s.store,
+        limit=limit,
+        handler=handler,
+        version=version,
+        state=state,
+        target=target,
+        session=s.session_id if this_session else None,
+    )
+
+
+def events(limit: int | None = None, *, this_session: bool = True) -> pandas.DataFrame:
+    """Events of the journal as a table, in order; the last ``limit`` of them, or all."""
+    from kit.views.frame import events_frame
+
+    s = session()
+    return events_frame(s.store, limit=limit, session=s.session_id if this_session else None)
+
+
+def samples(*, this_session: bool = True) -> pandas.DataFrame:
+    """Memory samples as a table, in order of time."""
+    from kit.views.frame import samples_frame
+
+    s = session()
+    return samples_frame(s.store, session=s.session_id if this_session else None)
+
+
+def panel(*, all_sessions: bool = False) -> None:
+    """Show a live view of all jobs under the running cell: this session's, or all of the journal."""
+    from kit.views.panel import Panel
+
+    s = session()
+    Panel(s.store, s, all_sessions=all_sessions).show()
+
+
+def timeline(
+    *, handler: str | None = None, limit: int = 200, all_sessions: bool = False, ax: Any = None
+) -> Figure:
+    """Draw jobs by worker slot over time, with memory on the same axis.
+
+    Parameters
+    ----------
+    handler : str or None
+        Only this handler's jobs.
+    limit : int
+        The newest so many.
+    ax : Axes, pair of Axes or None
+        Draw into these (one: jobs only; two: jobs and memory); None makes a figure.
+
+    Returns
+    -------
+    Figure
+        It follows rcParams.
+    """
+    from kit.views.plots import timeline as draw
+
+    s = session()
+    return draw(
+        s.store,
+        session=None if all_sessions else s.session_id,
+        handler=handler,
+        limit=limit,
+        ax=ax,
+    )
+
+
+def memory(*, all_sessions: bool = False, ax: Axes | None = None) -> Figure:
+    """Draw memory over time: VRAM per device where there is a GPU, else this process's RSS."""
+    from kit.views.plots import memory as draw
+
+    s = session()
+    return draw(s.store, session=None if all_sessions else s.session_id, ax=ax)
+
+
+def export(
+    path: str | os.PathLike[str] | Path = "worker",
+    *,
+    handler: str | Handler | None = None,
+    overwrite: bool = False,
+    verify: bool = True,
+) -> Bundle:
+    """Write a handler as a worker: ``handler.py`` and what it needs, proven against the real SDK.
+
+    Parameters
+    ----------
+    path : path
+        Folder to write, relative to the kernel's. One that holds only an unedited earlier export is
+        replaced; anything else is refused unless ``overwrite``.
+    verify : bool
+        Run recorded jobs through the SDK's own job functions in a clean process and compare what
+        would be posted with the notebook's ``job.wire``.
+
+    Raises
+    ------
+    ExportError
+        With what is missing or in the way. Nothing was written then.
+    """
+    return session().export_to(path, handler, overwrite, verify)

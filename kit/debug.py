@@ -1,0 +1,95 @@
+"""Run one job in the main thread, where ``breakpoint()``, ``%debug`` and ``input()`` work."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+from kit.handler import Handler, HandlerKind
+from kit.queue import Entry
+from kit.targets.local import run_entry
+from kit.worker import Worker
+
+
+def run_here(worker: Worker, entry: Entry, stored: str) -> BaseException | None:
+    """Run a job in the calling thread and return what its handler raised, if anything.
+
+    The job is journaled and shaped like any other. What differs from production: it does not wait
+    in the queue, other handlers' jobs do not run beside it on the same loop, what it prints appears
+    under the cell as well, and it cannot be cancelled except by the stop button.
+
+    Where a loop runs in this thread, as in a notebook, ``nest_asyncio2`` lets another run inside
+    it. It is applied here and nowhere else, since it would hide the nested-loop error that
+    production raises; the original nest_asyncio is archived and loses queued cells under
+    ipykernel 7.
+    """
+    raised: list[BaseException] = []
+    entry.handler = dataclasses.replace(entry.handler, function=_keeping(entry.handler, raised))
+    entry.echo = True
+    worker.admit(entry, stored)
+    coroutine = run_entry(worker, entry, None)
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        outcome, extra = asyncio.run(coroutine)
+    else:
+        import nest_asyncio2
+
+        nest_asyncio2.apply(running)
+        outcome, extra = running.run_until_complete(coroutine)
+    worker.finish(entry, outcome, extra)
+    return raised[0] if raised else None
+
+
+def _keeping(handler: Handler, raised: list[BaseException]) -> Callable[[Any], Any]:
+    """The same handler, keeping the exception object so that ``%debug`` finds its frames."""
+    function = handler.function
+
+    if handler.kind is HandlerKind.GENERATOR:
+
+        def generator(job: Any) -> Generator[Any, Any, Any]:
+            try:
+                return (yield from function(job))
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                raised.append(exc)
+                raise
+
+        return generator
+
+    if handler.kind is HandlerKind.ASYNC_GENERATOR:
+
+        async def async_generator(job: Any) -> AsyncIterator[Any]:
+            try:
+                async for part in function(job):
+                    yield part
+            except GeneratorExit:
+                raise
+            except BaseException as exc:
+                raised.append(exc)
+                raise
+
+        return async_generator
+
+    if handler.kind is HandlerKind.ASYNC:
+
+        async def coroutine(job: Any) -> Any:
+            try:
+                return await function(job)
+            except BaseException as exc:
+                raised.append(exc)
+                raise
+
+        return coroutine
+
+    def plain(job: Any) -> Any:
+        try:
+            return function(job)
+        except BaseException as exc:
+            raised.append(exc)
+            raise
+
+    return plain

@@ -1,0 +1,265 @@
+"""The catalogue of findings about handlers: facts about production that a plain local test hides.
+
+Payload findings (K1xx) live with the check that makes them, in ``payload``. Codes are stable; the
+README lists them all. Facts are those of runpod 1.12.0, measured against its real worker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kit.events import Finding
+
+CATALOGUE = {
+    "K201": "a generator object returned by a handler that is not a generator function",
+    "K202": "the return value of a generator handler",
+    "K203": "`error` present but falsy",
+    "K204": "`error` that is not text",
+    "K205": "`status: error` or `errors` without `error`",
+    "K206": "an empty output",
+    "K207": "an exception that RunPod's worker does not catch",
+    "K208": "a nested event loop",
+    "K209": "an object made in the notebook's thread or loop",
+    "K210": "keys next to `error` in a yielded chunk",
+    "K211": "`refresh_worker` inside a stream",
+    "K212": "progress after the end",
+    "K213": "the handler changed its input",
+    "K214": "longer than RunPod's default execution timeout",
+    "K215": "a sync handler with concurrency above 1",
+    "K216": "no concurrency_modifier: one job at a time",
+    "K217": "an unusable concurrency_modifier",
+    "K218": "top-level await in a handler cell",
+    "K219": "a path under /workspace",
+    "K220": "the model is loaded inside the handler",
+    "K221": "a chunk that was dropped from the stream",
+    "K222": "request keys that are not stored",
+    "K223": "sys.stdout was replaced while a job ran",
+    "K224": "a cancel that production could not have done",
+    "K225": "an async handler that blocks its loop",
+}
+
+
+def at(finding: Finding, place: str) -> Finding:
+    """The same finding with its place filled in, if it had none."""
+    return finding if finding.place else dataclasses.replace(finding, place=place)
+
+
+def generator_returned(kind: str) -> Finding:
+    return Finding(
+        "K201",
+        f"The handler returned {kind} object; RunPod's worker streams only if the function given to "
+        "start() is itself a generator function, and this job would never get an answer.",
+        remedy="Use `yield` in the handler itself, or return a list.",
+    )
+
+
+def generator_return_value() -> Finding:
+    return Finding(
+        "K202",
+        "The handler yields and also returns a value; the worker ignores what a generator returns.",
+        remedy="Yield the value, or set return_aggregate_stream to get the chunks as output.",
+    )
+
+
+def falsy_error(value: object) -> Finding:
+    return Finding(
+        "K203",
+        f"`error` is {value!r}: the worker takes the key out and the job is COMPLETED.",
+        "$.error",
+        "Leave the key out when all is well, and give it text when not.",
+    )
+
+
+def error_not_text(value: object) -> Finding:
+    return Finding(
+        "K204",
+        f"`error` is a {type(value).__name__}, not text; the worker posts it as it is, but RunPod's "
+        "local API answers 500 and clients expect a string.",
+        "$.error",
+        "Join it into one sentence.",
+    )
+
+
+def error_unnoticed(key: str) -> Finding:
+    return Finding(
+        "K205",
+        f"The output says `{key}` but has no `error` key, so RunPod shows the job as COMPLETED.",
+        f"$.{key}",
+        "Return `error` with a sentence, or raise.",
+    )
+
+
+def empty_output() -> Finding:
+    return Finding(
+        "K206",
+        "The output is empty, so the worker posts a body without `output`; the client sees none.",
+        "$",
+        "Return at least one key if a client looks for output.",
+    )
+
+
+def escaped(name: str, dies: bool) -> Finding:
+    end = "and the worker process ends with it" if dies else "and the worker goes on"
+    return Finding(
+        "K207",
+        f"{name} is not an Exception: RunPod's worker posts nothing for this job {end}; "
+        "the client waits until the execution timeout.",
+        remedy="Raise an Exception, or return {'error': ...}.",
+    )
+
+
+def nested_loop() -> Finding:
+    return Finding(
+        "K208",
+        "The handler started an event loop inside the worker's running loop; that fails in "
+        "production in the same way.",
+        remedy="Make the handler `async def` and await instead.",
+    )
+
+
+def notebook_bound(what: str) -> Finding:
+    return Finding(
+        "K209",
+        f"{what} was made in the notebook's thread and used in the handler's; in production both "
+        "are the same thread, so this error is the notebook's alone.",
+        remedy="Make it inside the handler, or run this job with kit.debug(...).",
+    )
+
+
+def chunk_keys_dropped(keys: list[str]) -> Finding:
+    return Finding(
+        "K210",
+        f"A chunk with `error` ends the stream as FAILED; its other keys ({', '.join(keys)}) and "
+        "everything after it are dropped.",
+        remedy="Yield them before the error.",
+    )
+
+
+def refresh_in_stream() -> Finding:
+    return Finding(
+        "K211",
+        "`refresh_worker` in a chunk is streamed like any other key; it refreshes nothing.",
+        remedy="Set refresh_worker in start() if the worker must restart after a job.",
+    )
+
+
+def late_progress() -> Finding:
+    return Finding(
+        "K212",
+        "progress_update was called after the job had ended; in production that can leave the job "
+        "IN_PROGRESS for ever (runpod-python#250).",
+        remedy="Join the threads that report progress before the handler returns.",
+    )
+
+
+def input_changed() -> Finding:
+    return Finding(
+        "K213",
+        "The handler changed its input. Each run here gets a fresh copy, so this is harmless unless "
+        "the input is also returned.",
+        "$.input",
+        "Copy before changing.",
+    )
+
+
+def over_default_timeout(seconds: float) -> Finding:
+    return Finding(
+        "K214",
+        f"The job ran {seconds:.0f} s; an endpoint stops it at 600 s unless its execution timeout "
+        "is raised.",
+        remedy="Raise the endpoint's execution timeout, or send policy.executionTimeout.",
+    )
+
+
+def sync_concurrency(limit: int) -> Finding:
+    return Finding(
+        "K215",
+        f"A sync handler blocks the worker's loop, so concurrency {limit} changes nothing: jobs "
+        "still run one after the other.",
+        remedy="Make the handler `async def`.",
+    )
+
+
+def no_concurrency(asked: int) -> Finding:
+    return Finding(
+        "K216",
+        f"Concurrency {asked} was asked for, but without a concurrency_modifier a worker runs one "
+        "job at a time, here as in production.",
+        remedy="Add --concurrency N to the %%handler line.",
+    )
+
+
+def bad_modifier(why: str) -> Finding:
+    return Finding(
+        "K217",
+        f"concurrency_modifier {why}; the concurrency stays as it was.",
+        remedy="Return a whole number of at least 1.",
+    )
+
+
+def top_level_await() -> Finding:
+    return Finding(
+        "K218",
+        "This cell awaits at top level; a file cannot.",
+        remedy="Wrap it in asyncio.run(...) or move it into the handler.",
+    )
+
+
+def workspace_path(text: str) -> Finding:
+    return Finding(
+        "K219",
+        f"{text!r} is on the pod's volume; an endpoint mounts the volume at /runpod-volume.",
+        remedy="Read the path from an environment variable.",
+    )
+
+
+def model_in_handler(call: str) -> Finding:
+    return Finding(
+        "K220",
+        f"`{call}` loads a model inside the handler, so every job pays for it.",
+        remedy="Load it in a cell above the handler.",
+    )
+
+
+def chunk_dropped(why: str) -> Finding:
+    return Finding(
+        "K221",
+        f"A chunk cannot be sent: {why} The worker logs a line and drops it; the stream goes on.",
+        remedy="Yield values that json.dumps accepts.",
+    )
+
+
+def withheld(keys: list[str]) -> Finding:
+    return Finding(
+        "K222",
+        f"{', '.join(keys)} went to the handler but not into the journal, since it may hold secrets.",
+        "$",
+        "A retry needs the request again: kit.run(request=...).",
+    )
+
+
+def stdout_replaced() -> Finding:
+    return Finding(
+        "K223",
+        "sys.stdout was replaced while the job ran (redirect_stdout, %%capture), so what it printed "
+        "then may be missing from its log.",
+        remedy="Run the cell without capturing.",
+    )
+
+
+def sync_cancelled() -> Finding:
+    return Finding(
+        "K224",
+        "A sync handler was stopped by force; production cannot do that (it would have run to its "
+        "end), and module state may be torn.",
+        remedy="Re-run the setup cells if later jobs misbehave; make the handler `async def` to cancel it cleanly.",
+    )
+
+
+def loop_blocked(seconds: float) -> Finding:
+    return Finding(
+        "K225",
+        f"The async handler blocked its loop for {seconds:.1f} s; with concurrency the other jobs "
+        "wait, and a cancel is not seen.",
+        remedy="Await it, or run it with asyncio.to_thread(...).",
+    )

@@ -1,0 +1,101 @@
+"""Stop a handler that never awaits, without ever hitting the loop that runs it.
+
+``PyThreadState_SetAsyncExc`` raises an exception in another thread between two bytecodes. Raised a
+moment too late it unwinds the thread's event loop and hangs every neighbour. So it is armed only
+while the user's own code is on the stack, and whatever is pending is cleared under the same lock
+before control returns to the loop.
+
+It cannot interrupt a single C call: ``time.sleep``, ``Lock.acquire``, a kernel launch that waits
+run to their own end first. Code that catches ``BaseException`` in a loop never stops.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import types
+from collections.abc import Callable, Generator
+from typing import Any
+
+_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_set_async_exc.restype = ctypes.c_int
+
+
+class Stop(BaseException):
+    """Raised inside a handler to end it. A BaseException, so ``except Exception`` lets it pass."""
+
+
+class Guard:
+    """One per handler thread: knows whose code is running there right now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._armed: str | None = None
+        self._thread = 0
+        self._fired = False
+
+    def call(self, key: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call user code of job ``key``; :class:`Stop` may come out of it, and nowhere else."""
+        try:
+            self._thread = threading.get_ident()
+            self._armed = key
+            return function(*args)
+        finally:
+            # A Stop may land in these very lines: try again until it is disarmed for certain.
+            while True:
+                try:
+                    with self._lock:
+                        self._armed = None
+                        if self._fired:
+                            self._fired = False
+                            _set_async_exc(self._thread, None)  # clears a pending one
+                    break
+                except Stop:
+                    continue
+
+    def stop(self, key: str) -> bool:
+        """Raise :class:`Stop` in the handler thread if it is running code of this job.
+
+        Returns
+        -------
+        bool
+            False if that job's code is not on the stack there now; nothing was done then.
+        """
+        with self._lock:
+            if self._armed != key:
+                return False
+            self._fired = True
+            return bool(_set_async_exc(self._thread, Stop))
+
+    def drive(self, key: str, awaitable: Any) -> Any:
+        """Await a coroutine (or one step of an async generator) with every step guarded.
+
+        An async handler in a tight loop never gives its ``task.cancel()`` a chance; step by step it
+        can be stopped like a sync one.
+        """
+        if not hasattr(awaitable, "send"):
+            awaitable = awaitable.__await__()
+        return _drive(self, key, awaitable)
+
+
+@types.coroutine
+def _drive(guard: Guard, key: str, inner: Any) -> Generator[Any, Any, Any]:
+    step: Callable[..., Any] = inner.send if hasattr(inner, "send") else inner.__next__
+    args: tuple[Any, ...] = (None,) if hasattr(inner, "send") else ()
+    while True:
+        try:
+            waiting_for = guard.call(key, step, *args)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            sent = yield waiting_for
+        except GeneratorExit:
+            inner.close()
+            raise
+        except BaseException as exc:
+            if not hasattr(inner, "throw"):
+                raise
+            step, args = inner.throw, (exc,)
+        else:
+            step, args = (inner.send, (sent,)) if hasattr(inner, "send") else (inner.__next__, ())

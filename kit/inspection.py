@@ -1,0 +1,114 @@
+"""What a handler's source tells without running a job: findings, the input it reads, where it stands."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kit import findings
+from kit.events import Finding
+from kit.handler import Handler
+
+_LOADERS = ("from_pretrained", "torch.load", "load_model", "snapshot_download", "pipeline")
+
+
+def static_findings(code: str, handler: Handler) -> tuple[Finding, ...]:
+    """Findings about a handler cell that can be seen without running a job."""
+    tree = ast.parse(code)
+    where = "the cell" if handler.info.cell is None else f"In [{handler.info.cell}]"
+    notes: dict[tuple[str, str], Finding] = {}
+
+    def add(finding: Finding, node: ast.AST) -> None:
+        place = f"{where}, line {getattr(node, 'lineno', 1)}"
+        notes.setdefault((finding.code, finding.sentence), findings.at(finding, place))
+
+    inside: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inside.update(n for n in ast.walk(node) if n is not node)
+            if node.name == getattr(handler.function, "__name__", None):
+                for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+                    name = ast.unparse(call.func)
+                    if name in _LOADERS or name.split(".")[-1] in _LOADERS[:1]:
+                        add(findings.model_in_handler(name), call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value == "/workspace" or node.value.startswith("/workspace/"):
+                add(findings.workspace_path(node.value), node)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) and node not in inside:
+            add(findings.top_level_await(), node)
+    limit = handler.options.concurrency_modifier
+    if limit is not None and handler.kind.blocks and _gives_more_than_one(limit):
+        notes[("K215", "")] = findings.at(findings.sync_concurrency(limit(1)), where)
+    return tuple(notes.values())
+
+
+def _gives_more_than_one(modifier: Callable[[int], int]) -> bool:
+    # only the constant of --concurrency: a modifier of the user's may have effects
+    return getattr(modifier, "__module__", None) == "kit.registration" and modifier(1) > 1
+
+
+def line_of(tree: ast.Module, function: Any) -> int | None:
+    """Line of a function's last ``def`` in a cell, from 1; None if it is not there."""
+    name = getattr(inspect.unwrap(function) if callable(function) else function, "__name__", None)
+    line: int | None = None
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+            line = node.lineno
+    return line
+
+
+def example_input(function: Any, tree: ast.Module) -> str:
+    """An input with the keys that the handler reads, from its source; ``{}`` if none are seen."""
+    name = getattr(function, "__name__", None)
+    found: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+            parameters = [*node.args.posonlyargs, *node.args.args][inspect.ismethod(function) :]
+            if parameters:
+                _keys_read(node, parameters[0].arg, found)
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _keys_read(function: ast.AST, job: str, found: dict[str, Any]) -> None:
+    def is_input(node: ast.AST) -> bool:
+        if isinstance(node, ast.Name):
+            return node.id in names
+        key = _key(node)
+        return (
+            key is not None
+            and key[1] == "input"
+            and isinstance(key[0], ast.Name)
+            and (key[0].id == job)
+        )
+
+    names: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and is_input(node.value):
+            names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+    for node in ast.walk(function):
+        key = _key(node)
+        if key is not None and is_input(key[0]):
+            default = ""
+            if isinstance(node, ast.Call) and len(node.args) > 1:
+                try:
+                    default = ast.literal_eval(node.args[1])
+                    json.dumps(default)
+                except (ValueError, TypeError):
+                    default = ""
+            found.setdefault(key[1], default)
+
+
+def _key(node: ast.AST) -> tuple[ast.expr, str] | None:
+    """``x["k"]`` or ``x.get("k")`` as (x, "k")."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        if isinstance(node.slice.value, str):
+            return node.value, node.slice.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr == "get" and node.args and isinstance(node.args[0], ast.Constant):
+            if isinstance(node.args[0].value, str):
+                return node.func.value, node.args[0].value
+    return None

@@ -1,0 +1,177 @@
+"""From what a person gives to jobs in the queue: one, many, again, or here and now."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from kit import findings
+from kit.batch import Batch
+from kit.errors import PayloadError, UsageError
+from kit.events import Finding, JobKey, JobState
+from kit.handler import Handler
+from kit.job import Job
+from kit.payload import decode
+from kit.queue import Entry, Gate
+from kit.request import Request, make
+from kit.worker import Worker
+
+if TYPE_CHECKING:
+    from kit.session import Session
+
+_AGAIN = (JobState.FAILED, JobState.TIMED_OUT, JobState.CANCELLED, JobState.LOST)
+
+
+class Intake:
+    """Makes the jobs of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._counter = 0
+        self._noted: set[tuple[str, int]] = set()
+        self._last: dict[str, Request] = {}
+
+    def last_request(self, handler: str) -> Request | None:
+        """The last request of a handler in this session, as a new one; None if there was none."""
+        last = self._last.get(handler)
+        return None if last is None else make(request=decode(last.text))
+
+    def submit(
+        self,
+        request: Request,
+        handler: str | Handler | None = None,
+        target: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Job:
+        """Queue one job; returns once its row is committed."""
+        chosen = self._session.handler(handler)
+        entry = self._entry(request, chosen, target, timeout_s)
+        entry.notes = self._notes(request, chosen)
+        self._last[chosen.name] = request
+        self._session.worker.submit([entry], [request.stored])
+        return Job(entry.key, entry.id, self._session)
+
+    def _entry(
+        self,
+        request: Request,
+        handler: Handler,
+        target: str | None,
+        timeout_s: float | None,
+        gate: Gate | None = None,
+        context: contextvars.Context | None = None,
+    ) -> Entry:
+        where = self._session.check_target(self._session.target if target is None else target)
+        if timeout_s is not None and not timeout_s > 0:
+            raise UsageError(f"timeout_s is {timeout_s!r}; give seconds above 0, or None.")
+        return Entry(
+            self._new_key(),
+            request.id,
+            handler,
+            request.text,
+            target=where,
+            timeout_s=timeout_s,
+            context=contextvars.copy_context() if context is None else context,
+            gate=gate,
+            cell=self._session.cell,
+            resident=request.withholds,
+        )
+
+    def debug(
+        self,
+        request: Request,
+        handler: str | Handler | None,
+        run_here: Callable[[Worker, Entry, str], BaseException | None],
+    ) -> Any:
+        """Run a job in the calling thread; see ``kit.debug``."""
+        chosen = self._session.handler(handler)
+        entry = self._entry(request, chosen, "local", None)
+        entry.notes = self._notes(request, chosen)
+        self._last[chosen.name] = request
+        raised = run_here(self._session.worker, entry, request.stored)
+        if raised is not None:
+            raise raised
+        return Job(entry.key, entry.id, self._session).result()
+
+    def _new_key(self) -> JobKey:
+        self._counter += 1
+        return JobKey(f"{self._session.store.session_id}-{self._counter:06d}")
+
+    def _notes(self, request: Request, handler: Handler) -> tuple[Finding, ...]:
+        notes = request.findings
+        at = (handler.name, handler.version)
+        if at not in self._noted:  # said once per version, on its first job
+            self._noted.add(at)
+            notes += self._session.static.get(at, ())
+        if self._session.capture.routed_away():
+            notes += (findings.stdout_replaced(),)
+        return notes
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        handler: str | Handler | None = None,
+        concurrency: int | None = None,
+        target: str | None = None,
+    ) -> Batch:
+        """Queue one job per input; nothing is accepted if one of them cannot be sent."""
+        if isinstance(inputs, (str, bytes, dict)):
+            raise UsageError(
+                f"kit.map takes a list of inputs, not one {type(inputs).__name__}: "
+                "kit.map([x]) or kit.run(x)."
+            )
+        if concurrency is not None and concurrency < 1:
+            raise UsageError(f"concurrency is {concurrency!r}; give a whole number of at least 1.")
+        chosen = self._session.handler(handler)
+        gate = None if concurrency is None else Gate(concurrency)
+        context = contextvars.copy_context()
+        entries, stored = [], []
+        request: Request | None = None
+        for index, value in enumerate(inputs):
+            try:
+                request = make(input=value)
+            except PayloadError as fault:
+                raise PayloadError(f"input {index}: {fault}", fault.path) from None
+            entry = self._entry(request, chosen, target, None, gate, context)
+            entry.notes = self._notes(request, chosen)
+            entries.append(entry)
+            stored.append(request.stored)
+        if request is not None:
+            modifier = chosen.options.concurrency_modifier
+            if concurrency is not None and concurrency > 1 and modifier is None:
+                entries[0].notes += (findings.no_concurrency(concurrency),)
+            self._last[chosen.name] = request
+            self._session.worker.submit(entries, stored)
+        return Batch([Job(entry.key, entry.id, self._session) for entry in entries], self._session)
+
+    def retry(self, key: JobKey) -> Job:
+        """Run the same request again as the next attempt, with the handler's newest version."""
+        view = self._session.view(key)
+        if view.state not in _AGAIN:
+            raise UsageError(
+                f"job {view.id} is {view.state}; a retry takes one that is FAILED, TIMED_OUT, "
+                "CANCELLED or LOST. Run the input again with kit.run(job.input)."
+            )
+        if view.request is None:
+            raise UsageError(
+                f"the request of job {view.id} is no longer stored (payload cap): run it again "
+                "with kit.run(...)."
+            )
+        if any(note.code == "K222" for note in view.findings):
+            raise UsageError(
+                f"job {view.id} was sent with keys that are not stored because they may hold "
+                "secrets: give the whole request again, kit.run(request={...})."
+            )
+        entry = Entry(
+            key,
+            view.id,
+            self._session.handler(view.handler if view.handler in self._session.handlers else None),
+            view.request,
+            target=self._session.check_target(self._session.target),
+            attempt=view.attempt + 1,
+            timeout_s=view.timeout_s,
+            context=contextvars.copy_context(),
+            cell=self._session.cell,
+        )
+        self._session.worker.submit([entry], [view.request])
+        return Job(key, view.id, self._session)

@@ -1,0 +1,189 @@
+"""``%%handler``, ``%job`` and ``%kit``: parse the line, call the session, nothing else."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError as MagicError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+
+from kit import api
+from kit.errors import KitError, UsageError
+from kit.job import Job
+from kit.line import HelpAsked, options, parse, parser, read_json
+from kit.session import Session
+from kit.status import status_text
+
+_VERBS = {
+    "status": "%kit status                     journal, target, handlers, memory, jobs by state",
+    "use": "%kit use NAME                   where jobs run from now on",
+    "panel": "%kit panel [--all]              live view of all jobs of this session (or of all)",
+    "export": "%kit export [PATH] [--overwrite] [--no-verify]   write the worker, PATH is `worker`",
+    "autorun": "%kit autorun on|off             whether %%handler runs the last input again",
+    "history": "%kit history [N]                the last N jobs of all sessions, 20 by default",
+}
+
+
+@magics_class
+class KitMagics(Magics):
+    """The magics of ``%load_ext kit``."""
+
+    session: Session
+    namespace: dict[str, Any]
+
+    @no_var_expand
+    @line_cell_magic
+    def handler(self, line: str, cell: str | None = None) -> None:  # noqa: ARG002 - IPython's
+        """Register this cell's function as the RunPod handler; ``%%handler --help`` lists options.
+
+        This runs only where the line cannot be used as it is: for help, or to say what is wrong
+        with it. A good line is taken off before the cell runs, and the cell runs like any other.
+        """
+        if line.strip() in ("?", ""):
+            print(parser().format_help().replace("%%%%", "%%"))
+            return
+        try:
+            parse(line)
+        except HelpAsked:
+            print(parser().format_help().replace("%%%%", "%%"))
+        except UsageError as exc:
+            raise MagicError(str(exc)) from None
+        else:
+            raise MagicError(
+                "%%handler goes on the first line of a cell, above the code it registers."
+            )
+
+    @no_var_expand
+    @line_magic
+    def job(self, line: str) -> Job:
+        """Run a job on the current handler: ``%job {"prompt": "a dog"}`` or ``%job variable``.
+
+        Shows the job's card, and returns the job: ``j = %job {...}``.
+        """
+        text = line.strip()
+        if not text:
+            raise MagicError('%job needs an input: %job {"prompt": "a dog"}, or a variable.')
+        job: Job = _said(lambda: api.run(self._value(text)))
+        return job
+
+    def _value(self, text: str) -> Any:
+        from kit.payload import decode
+
+        try:
+            value, used = read_json(text, "%job")
+            if not text[used:].strip():
+                return decode(value)
+            raise UsageError(f"%job: {text[used:].strip()!r} follows the input.")
+        except UsageError as fault:
+            try:  # a variable, or a Python literal with single quotes
+                return eval(compile(text, "<%job>", "eval"), self.namespace)
+            except SyntaxError:
+                raise fault from None
+            except NameError as exc:
+                raise UsageError(f"%job: {exc}.") from None
+
+    @no_var_expand
+    @line_magic
+    def kit(self, line: str) -> Any:
+        """``%kit status``, ``use``, ``panel``, ``export``, ``autorun``, ``history``."""
+        try:
+            words = shlex.split(line)
+        except ValueError as exc:
+            raise MagicError(f"%kit: {exc}.") from None
+        verb, rest = (words[0], words[1:]) if words else ("help", [])
+        if verb in ("help", "--help", "-h", "?"):
+            print("\n".join(_VERBS.values()))
+            return None
+        if verb not in _VERBS:
+            raise MagicError(f"%kit has no verb {verb!r}. It has: {', '.join(_VERBS)}.")
+        return _said(lambda: getattr(self, f"_{verb}")(rest))
+
+    def _status(self, words: list[str]) -> None:
+        _no_more("status", words)
+        print(status_text(self.session))
+
+    def _use(self, words: list[str]) -> None:
+        if len(words) != 1:
+            raise UsageError("%kit use takes one name: %kit use local.")
+        api.use(words[0])
+        print(f"Jobs run on {words[0]} from now on.")
+
+    def _panel(self, words: list[str]) -> None:
+        flags = _flags("panel", words, "--all")
+        _no_more("panel", flags.rest)
+        api.panel(all_sessions="--all" in flags.given)
+
+    def _export(self, words: list[str]) -> Any:
+        flags = _flags("export", words, "--overwrite", "--no-verify")
+        if len(flags.rest) > 1:
+            raise UsageError(f"%kit export takes one path, not {' '.join(flags.rest)!r}.")
+        return api.export(
+            flags.rest[0] if flags.rest else "worker",
+            overwrite="--overwrite" in flags.given,
+            verify="--no-verify" not in flags.given,
+        )
+
+    def _autorun(self, words: list[str]) -> None:
+        if words not in (["on"], ["off"]):
+            raise UsageError("%kit autorun takes `on` or `off`.")
+        self.session.autorun = words == ["on"]
+        what = "runs the last input again" if self.session.autorun else "only registers"
+        print(f"%%handler {what} from now on.")
+
+    def _history(self, words: list[str]) -> Any:
+        if len(words) > 1 or (words and not words[0].isdigit()):
+            raise UsageError("%kit history takes a number of jobs: %kit history 50.")
+        return api.jobs(limit=int(words[0]) if words else 20)
+
+
+class _Flags:
+    def __init__(self, given: set[str], rest: list[str]) -> None:
+        self.given, self.rest = given, rest
+
+
+def _flags(verb: str, words: list[str], *known: str) -> _Flags:
+    unknown = [w for w in words if w.startswith("-") and w not in known]
+    if unknown:
+        raise UsageError(f"%kit {verb} has no option {unknown[0]}. It has: {', '.join(known)}.")
+    return _Flags({w for w in words if w in known}, [w for w in words if w not in known])
+
+
+def _no_more(verb: str, words: list[str]) -> None:
+    if words:
+        raise UsageError(f"%kit {verb} takes nothing more, not {' '.join(words)!r}.")
+
+
+def _said(call: Callable[[], Any]) -> Any:
+    """A magic shows the kit's own errors as one sentence, not as a traceback of the kit."""
+    try:
+        return call()
+    except KitError as exc:
+        raise MagicError(str(exc)) from None
+
+
+def completer() -> Any:
+    """An IPython matcher for the options of ``%%handler`` and the verbs of ``%kit``."""
+    import re
+
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    @context_matcher()
+    def kit_matcher(context: Any) -> dict[str, Any]:
+        line = context.full_text.split("\n")[context.cursor_line][: context.cursor_position]
+        fragment, words = "", []
+        if found := re.match(r"%%handler\b.*?(--[\w-]*)$", line):
+            fragment = found[1]
+            words = [o for o in options() if o.startswith(fragment)]
+        elif found := re.match(r"%kit +(\w*)$", line):
+            fragment = found[1]
+            words = [v for v in _VERBS if v.startswith(fragment)]
+        return {
+            "completions": [SimpleCompletion(word, type="option") for word in words],
+            "matched_fragment": fragment,
+            "suppress": bool(words),
+        }
+
+    kit_matcher.matcher_priority = 100
+    return kit_matcher

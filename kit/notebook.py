@@ -1,0 +1,323 @@
+"""Live inside IPython: run ``%%handler`` cells as plain cells, and know what every cell was.
+
+The cell runs like any other (its own line numbers, magics, top-level await): an input transformer
+blanks the ``%%handler`` line, and a post-run hook registers. A nested ``run_cell`` would shift line
+numbers, refuse await and let a pasted argparse read the kernel's arguments.
+
+The hooks never raise: IPython would print "Error in callback" and Run All would go on. A refusal
+fails the cell through its result instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kit import trace
+from kit.capture import JOB
+from kit.errors import KitError, RegistrationError, UsageError
+from kit.inspection import static_findings
+from kit.line import HandlerLine, HelpAsked, parse
+from kit.payload import decode
+from kit.registration import Cell, register
+from kit.request import make
+from kit.sdk import SdkHook
+from kit.session import Session
+from kit.source.record import Cell as RecordedCell
+from kit.source.record import handler_line
+
+_NONE: Any = object()
+_MAGIC = re.compile(r"\s*%%handler(?=\s|$)(.*)", re.DOTALL)
+
+
+def line_of(source: str) -> str | None:
+    """What stands after ``%%handler`` in a cell; None if it is no handler cell."""
+    lines = source.splitlines(keepends=True)
+    index = handler_line(lines)
+    if index is None:
+        return None
+    found = _MAGIC.match(lines[index])
+    return found[1].strip() if found else None
+
+
+def transform(lines: list[str]) -> list[str]:
+    """Blank a ``%%handler`` line that parses; otherwise put it first, so that its magic speaks.
+
+    Pure: IPython calls it twice a cell and again to check completeness.
+    """
+    index = handler_line(lines)
+    if index is None:
+        return lines
+    text = line_of("".join(lines))
+    try:
+        parse(text or "")
+    except (UsageError, HelpAsked):
+        return [lines[index], *lines[:index], *lines[index + 1 :]]
+    return [*lines[:index], "\n", *lines[index + 1 :]]
+
+
+class _Running:
+    """One handler cell between its two hooks."""
+
+    def __init__(self, line: HandlerLine, number: int | None, source: str, code: str) -> None:
+        self.line, self.number, self.source, self.code = line, number, source, code
+        self.argv = sys.argv
+        self.config: Any = _NONE
+
+
+class Notebook:
+    """Ties a session to an IPython shell.
+
+    Parameters
+    ----------
+    ip : InteractiveShell
+    session : Session
+    """
+
+    def __init__(self, ip: Any, session: Session) -> None:
+        self.ip, self.session = ip, session
+        self._handler_cell: _Running | None = None
+        self._depth = 0
+        self._undo: list[Callable[[], None]] = []
+        self._sdk = SdkHook(self._on_start, session.progress)
+
+    # -- in and out -----------------------------------------------------------------------------
+
+    def install(self) -> None:
+        ip = self.ip
+        ip.input_transformers_cleanup.append(transform)
+        ip.events.register("pre_run_cell", self._before)
+        ip.events.register("post_run_cell", self._after)
+        self._undo += [
+            lambda: ip.input_transformers_cleanup.remove(transform),
+            lambda: ip.events.unregister("pre_run_cell", self._before),
+            lambda: ip.events.unregister("post_run_cell", self._after),
+        ]
+        self._sdk.install()
+        self._undo.append(self._sdk.remove)
+        self._route_displays()
+        self._refuse_input()
+        trace.cell_number = self._number_of
+        self._remember_earlier_cells()
+        if _inside_a_cell():  # its pre hook has been missed
+            self._depth = 1
+            self.session.cell = object()
+
+    def remove(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+        self.session.close()
+
+    def _remember_earlier_cells(self) -> None:
+        history = getattr(self.ip, "history_manager", None)
+        raw = list(getattr(history, "input_hist_raw", []))
+        for number, source in enumerate(raw[: self.ip.execution_count], start=0):
+            if number and source and number != self.ip.execution_count:
+                self.session.record.add(RecordedCell(number, None, source, True, time.time()))
+
+    def _route_displays(self) -> None:
+        """``display(...)`` inside a handler belongs to its job's log, not to some cell."""
+        pub = getattr(self.ip, "display_pub", None)
+        if pub is None:
+            return
+        publish, clear = pub.publish, pub.clear_output
+
+        def publish_or_log(data: Any = None, *args: Any, **kwargs: Any) -> Any:
+            sink = JOB.get()
+            if sink is None or sink.echo:
+                return publish(data, *args, **kwargs)
+            shown = data or {}
+            text = shown.get("text/plain") or f"[{next(iter(shown), 'nothing')}]"
+            sink.write("stdout", f"{text}\n")
+            return None
+
+        def clear_or_nothing(*args: Any, **kwargs: Any) -> Any:
+            return clear(*args, **kwargs) if JOB.get() is None else None
+
+        pub.publish, pub.clear_output = publish_or_log, clear_or_nothing
+
+        def undo() -> None:
+            for name in ("publish", "clear_output"):
+                pub.__dict__.pop(name, None)
+
+        self._undo.append(undo)
+
+    def _refuse_input(self) -> None:
+        """``input()`` in a handler fails at once, as in production; it would hang the front end."""
+        kernel = getattr(self.ip, "kernel", None)
+        if kernel is None or not hasattr(kernel, "raw_input"):
+            return
+        ask = kernel.raw_input
+
+        def ask_unless_job(prompt: str = "") -> Any:
+            sink = JOB.get()
+            if sink is not None and not sink.echo:
+                raise EOFError("EOF when reading a line")
+            return ask(prompt)
+
+        kernel.raw_input = ask_unless_job
+        self._undo.append(lambda: kernel.__dict__.pop("raw_input", None))
+
+    def _number_of(self, filename: str) -> int | None:
+        names = getattr(getattr(self.ip, "compile", None), "_filename_map", None)
+        number = names.get(filename) if names else None
+        return number if isinstance(number, int) else None
+
+    # -- around a cell --------------------------------------------------------------------------
+
+    def _before(self, info: Any) -> None:
+        self._depth += 1
+        if self._depth > 1:
+            return
+        self.session.cell = info
+        source = info.raw_cell or ""
+        text = line_of(source)
+        if text is None:
+            return
+        try:
+            line = parse(text)
+        except (UsageError, HelpAsked):
+            return  # the cell magic speaks
+        code = info.transformed_cell or ""
+        self._handler_cell = _Running(line, self.ip.execution_count, source, code)
+        # a pasted `argparse` guard must not see the kernel's own arguments
+        sys.argv = ["handler.py"]
+
+    def _after(self, result: Any) -> None:
+        self._depth = max(0, self._depth - 1)
+        if self._depth:
+            return
+        running, self._handler_cell = self._handler_cell, None
+        try:
+            if running is not None:
+                sys.argv = running.argv
+            self._record(result)
+            if running is not None:
+                self._register(running, result)
+        except KitError as exc:
+            self._refuse(exc, result)
+        except KeyboardInterrupt:
+            print("Interrupted: the job goes on unless this cell started it.", file=sys.stderr)
+        except Exception as exc:
+            # a fault of the kit's own: IPython would print it and let Run All go on
+            self._refuse(KitError(f"the kit failed here: {type(exc).__name__}: {exc}"), result, exc)
+        finally:
+            self.session.cell = None
+
+    def _record(self, result: Any) -> None:
+        info = getattr(result, "info", None)
+        source = getattr(info, "raw_cell", None)
+        if not source or not getattr(info, "store_history", True):
+            return
+        number = getattr(result, "execution_count", None)
+        cell_id = getattr(info, "cell_id", None)
+        ok = bool(getattr(result, "success", False))
+        self.session.record.add(RecordedCell(number, cell_id, source, ok, time.time()))
+
+    def _refuse(self, error: KitError, result: Any, cause: Exception | None = None) -> None:
+        shown = error.with_traceback(None)
+        if result is not None:
+            result.error_in_exec = shown
+        text = f"{type(error).__name__}: {error}"
+        show = getattr(self.ip, "_showtraceback", None)
+        if show is not None and getattr(self.ip, "kernel", None) is not None:
+            # an error output of one sentence, so that the front end marks the cell as failed
+            show(type(error), error, [f"\x1b[31m{type(error).__name__}\x1b[0m: {error}"])
+        else:
+            print(text, file=sys.stderr)
+        if cause is not None:
+            self.ip.showtraceback((type(cause), cause, cause.__traceback__))
+
+    # -- a handler cell -------------------------------------------------------------------------
+
+    def _on_start(self, config: Any) -> None:
+        if self._handler_cell is None:
+            raise RegistrationError(
+                "runpod.serverless.start() runs a worker process and cannot run in a notebook: put "
+                "%%handler on the first line of this cell, and it registers the handler instead."
+            )
+        self._handler_cell.config = config
+
+    def _register(self, running: _Running, result: Any) -> None:
+        if result is None or not result.success:
+            self._say_unregistered(running, result)
+            return
+        cell = Cell(running.source, running.code, running.number)
+        config = None if running.config is _NONE else running.config
+        handler = register(
+            cell, running.line.handler, self.ip.user_ns, config, self.session.handlers.get
+        )
+        request = self._request(running.line, handler.name)
+        target = running.line.target
+        if target is not None:
+            self.session.check_target(target)
+        self.session.add(handler, static_findings(cell.code, handler))
+        job = None
+        if running.line.run and self.session.autorun and request is not None:
+            job = self.session.intake.submit(request, handler, target, running.line.timeout_s)
+        self.session.card(handler.name).show()
+        if job is not None and running.line.wait_s:
+            job._source.wait(job.key, running.line.wait_s)
+
+    def _request(self, line: HandlerLine, name: str) -> Any:
+        if line.input is not None:
+            return make(decode(line.input))
+        if line.input_file is not None:
+            return make(_read_file(line.input_file))
+        return self.session.intake.last_request(name)
+
+    def _say_unregistered(self, running: _Running, result: Any) -> None:
+        error = getattr(result, "error_before_exec", None) or getattr(result, "error_in_exec", None)
+        what = "was interrupted"
+        if isinstance(error, SyntaxError):
+            what = f"has a syntax error in line {error.lineno}"
+        elif error is not None:
+            what = f"raised {type(error).__name__}"
+        elif result is not None and _syntax_error(running.code):
+            what = "has a syntax error"
+        name = running.line.handler.name
+        before = self.session.handlers.get(name) if name else self.session.current
+        stays = (
+            "nothing is registered"
+            if before is None
+            else (f"{before.name} v{before.version} stays registered")
+        )
+        sentence = f"In [{running.number}] {what}: {stays}."
+        if before is not None and before.name in self.session.cards:
+            self.session.cards[before.name].note(sentence)
+        print(sentence, file=sys.stderr)
+
+
+def _inside_a_cell() -> bool:
+    """Whether a cell loads the kit right now, rather than a start-up file of IPython."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "run_cell_async":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _syntax_error(code: str) -> bool:
+    try:
+        compile(code, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except SyntaxError:
+        return True
+    return not code
+
+
+def _read_file(path: str) -> Any:
+    file = Path(path).expanduser()
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise UsageError(f"--input-file {path}: {exc.strerror or exc}.") from None
+    except ValueError as exc:
+        raise UsageError(f"--input-file {path} is not JSON: {exc}.") from None

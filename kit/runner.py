@@ -1,0 +1,136 @@
+"""Run one job through one handler exactly as RunPod's worker does, every BaseException contained.
+
+This is the wire table of runpod 1.12.0 (``rp_job.run_job``, ``run_job_generator``, ``handle_job``
+and ``rp_http._handle_result``), written anew so that it can live in a kernel: the SDK's own reads
+the environment at import, calls ``sys.exit`` and drops what it cannot send. Where the real worker
+would post nothing, the job FAILS here and says why.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+from kit import findings
+from kit.events import ErrorInfo, Finding
+from kit.guard import Guard, Stop
+from kit.handler import Handler
+from kit.outcome import Emit, Outcome, Run, error_text, escaped, failure, finish
+from kit.streaming import stream
+
+__all__ = ["Emit", "Outcome", "run"]
+
+
+async def run(
+    handler: Handler, key: str, job_id: str, request: str, emit: Emit, guard: Guard | None
+) -> Outcome:
+    """Run a job and shape its result as the worker would.
+
+    Parameters
+    ----------
+    handler : Handler
+    key : str
+        The store's key; names the job to the guard.
+    job_id : str
+    request : str
+        The request as JSON text. The handler gets a fresh copy, with ``id`` added.
+    emit : Emit
+    guard : Guard or None
+        None where nobody will stop the handler by force (``kit.debug``).
+
+    Raises
+    ------
+    Stop, asyncio.CancelledError
+        Only when the job was stopped from outside; everything the handler itself raises, down to
+        ``SystemExit``, becomes an outcome.
+    """
+    job = {"id": job_id, **json.loads(request)}
+    this = Run(handler, key, job, emit, guard)
+    if handler.kind.streams:
+        outcome = await stream(this)
+    else:
+        outcome = await _single(this)
+    if _changed(job, request):
+        this.notes.append(findings.input_changed())
+    if this.notes:
+        outcome = Outcome(
+            outcome.kind,
+            outcome.done,
+            outcome.error,
+            outcome.lost,
+            outcome.findings + tuple(this.notes),
+        )
+    return outcome
+
+
+def _changed(job: dict[str, Any], request: str) -> bool:
+    # Comparing text costs a dump per job; large inputs are left alone rather than dumped twice.
+    if len(request) > 65_536:
+        return False
+    rest = {name: value for name, value in job.items() if name != "id"}
+    original = json.loads(request)
+    original.pop("id", None)
+    try:
+        return bool(rest != original)
+    except Exception:  # the handler may have put anything in there, e.g. an array
+        return True
+
+
+async def _single(this: Run) -> Outcome:
+    result: dict[str, Any] = {}
+    error: ErrorInfo | None = None
+    try:
+        returned = this.call(this.handler.function, this.job)
+        if inspect.isawaitable(returned):
+            returned = await this.drive(returned)
+        _remark_on(returned, this.notes)
+        if isinstance(returned, dict):
+            message = returned.pop("error", None)
+            refresh = returned.pop("refresh_worker", None)
+            result["output"] = returned
+            if message:
+                result["error"] = message
+                error = ErrorInfo("", error_text(message))
+            if refresh:
+                result["stopPod"] = True
+        else:
+            result["output"] = returned
+        # The worker compares with == too, so an array fails here and not later.
+        if result.get("output") == {}:
+            result.pop("output")
+            if not result:
+                this.notes.append(findings.empty_output())
+    except Exception as exc:
+        result, error = failure(exc, this)
+    except Stop:
+        raise
+    except BaseException as exc:
+        return escaped(exc)
+    if this.handler.options.refresh_worker:
+        result["stopPod"] = True
+    return finish(this, result, error)
+
+
+def _remark_on(returned: Any, notes: list[Finding]) -> None:
+    if not isinstance(returned, dict):
+        return
+    if "error" in returned:
+        value = returned["error"]
+        if not isinstance(value, str):
+            notes.append(
+                findings.error_not_text(value) if _truth(value) else findings.falsy_error(value)
+            )
+        elif not value:
+            notes.append(findings.falsy_error(value))
+    elif returned.get("errors"):
+        notes.append(findings.error_unnoticed("errors"))
+    elif str(returned.get("status", "")).lower() in ("error", "failed"):
+        notes.append(findings.error_unnoticed("status"))
+
+
+def _truth(value: Any) -> bool:
+    try:
+        return bool(value)
+    except Exception:  # an array has none; the worker's own `if` will raise in a moment
+        return True

@@ -1,0 +1,330 @@
+"""One kernel's kit: wires queue, targets, journal, samples and views; the only place that knows all.
+
+Everything a person or a button asks for ends here, becomes an event, and is read back from the
+journal. Parts are made when first needed: ``import kit`` opens nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.batch import Batch
+from kit.capture import JOB, Capture
+from kit.errors import KitError, TargetError, UsageError
+from kit.events import Finding, JobKey, JobState, JobView
+from kit.fit import fits
+from kit.handler import Handler
+from kit.intake import Intake
+from kit.job import Job
+from kit.payload import decode
+from kit.queue import Entry
+from kit.request import make
+from kit.sampler import Sampler
+from kit.source.record import Record
+from kit.store import Store
+from kit.targets import NAMES
+from kit.targets.local import LocalTarget, report_progress
+from kit.waiting import Waiting
+from kit.worker import Worker
+
+if TYPE_CHECKING:
+    import pandas
+
+    from kit.export import Bundle
+    from kit.views.card import Card
+
+_TEND_S = 5.0
+
+
+class Session:
+    """The state of one kernel. ``kit.run`` and its kin are methods of the default session.
+
+    Parameters
+    ----------
+    home : Path or None
+        Folder or file of the journal; None for the default place.
+    """
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = home
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._worker: Worker | None = None
+        self._sampler: Sampler | None = None
+        self._local: LocalTarget | None = None
+        self.intake = Intake(self)
+        self.handlers: dict[str, Handler] = {}
+        self.current: Handler | None = None
+        self.static: dict[tuple[str, int], tuple[Finding, ...]] = {}
+        self.record = Record()
+        self.target = "local"
+        self.autorun = True
+        self.cards: dict[str, Card] = {}
+        #: the cell that is running, any object that differs per cell; None between cells
+        self.cell: object = None
+        self.waiting = Waiting(self)
+        self.capture = Capture(self._sinks, self.cell_is_running)
+        #: folder against which export paths are resolved
+        self.folder: Callable[[], Path] = Path.cwd
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """The journal; opened at first use.
+
+        Raises
+        ------
+        StoreError
+            It cannot be opened.
+        """
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    self._store = Store.open(self._home)
+                    atexit.register(self.close)
+        return self._store
+
+    @property
+    def worker(self) -> Worker:
+        if self._worker is None:
+            with self._lock:
+                if self._worker is None:
+                    store = self.store
+                    self._sampler = Sampler(store.append_samples)
+                    worker = Worker(store, self._sampler)
+                    self._local = LocalTarget(worker)
+                    worker.attach(self._local)
+                    self.capture.install()
+                    self._sampler.start()
+                    self._worker = worker
+                    worker.call_later(_TEND_S, self._tend)
+        return self._worker
+
+    @property
+    def sampler(self) -> Sampler:
+        self.worker  # noqa: B018 - makes it
+        assert self._sampler is not None
+        return self._sampler
+
+    def _tend(self) -> None:
+        # On its own thread: a network volume may take seconds, the control loop must not.
+        if self._store is None or self._worker is None:
+            return
+        threading.Thread(target=self._store.tend, name="kit-tend", daemon=True).start()
+        self._worker.call_later(_TEND_S, self._tend)
+
+    def close(self) -> None:
+        """Write what is left and let go of the journal. Running jobs become LOST at the next start."""
+        with self._lock:
+            worker, store, sampler = self._worker, self._store, self._sampler
+            self._worker = self._store = self._sampler = None
+        self.capture.remove()
+        if worker is not None:
+            worker.close()
+        if sampler is not None:
+            sampler.stop()
+        if store is not None:
+            store.close()
+        atexit.unregister(self.close)
+
+    # -- handlers -------------------------------------------------------------------------------
+
+    def add(self, handler: Handler, static: tuple[Finding, ...] = ()) -> None:
+        """Make a handler the current one. Jobs in flight keep theirs."""
+        self.store.register(handler.info)
+        self.handlers[handler.name] = handler
+        self.static[(handler.name, handler.version)] = static
+        self.current = handler
+
+    def handler(self, which: str | Handler | None) -> Handler:
+        """A handler by name; None for the current one.
+
+        Raises
+        ------
+        UsageError
+            There is none, with the names that exist.
+        """
+        if isinstance(which, Handler):
+            return which
+        if which is None:
+            if self.current is None:
+                raise UsageError(
+                    "there is no handler yet: put %%handler on the first line of a cell that "
+                    "defines `def handler(job):` and run it."
+                )
+            return self.current
+        if not isinstance(which, str):
+            raise UsageError(
+                f"handler= takes a name, not {type(which).__name__}: register the function with "
+                "%%handler and pass its name."
+            )
+        if which not in self.handlers:
+            names = ", ".join(sorted(self.handlers)) or "none yet"
+            raise UsageError(f"there is no handler called {which!r}. Registered: {names}.")
+        return self.handlers[which]
+
+    def use(self, target: str) -> None:
+        """Set the default target."""
+        self.target = self.check_target(target)
+
+    def check_target(self, target: object) -> str:
+        """The name of a target that exists; TargetError for any other."""
+        if target not in NAMES:
+            raise TargetError(f"there is no target {target!r} here. Targets: {', '.join(NAMES)}.")
+        return str(target)
+
+    # -- running --------------------------------------------------------------------------------
+
+    def retry(self, key: JobKey) -> Job:
+        return self.intake.retry(key)
+
+    def stuck_threads(self) -> int:
+        """How many handler threads could not be stopped and still hold what they hold."""
+        return 0 if self._local is None else len(self._local.retired)
+
+    # -- what a Job reads -----------------------------------------------------------------------
+
+    def view(self, key: JobKey) -> JobView:
+        view = self.store.view(key)
+        if view is None:
+            raise UsageError(f"job {key} is not in {self.store.path}.")
+        return view
+
+    def wait(self, key: JobKey, timeout_s: float | None) -> bool:
+        return self.waiting.one(key, timeout_s)
+
+    def wait_all(self, keys: Sequence[JobKey], timeout_s: float | None) -> bool:
+        return self.waiting.all(keys, timeout_s)
+
+    async def wait_async(self, key: JobKey) -> None:
+        await self.waiting.awaited(key)
+
+    def chunks(self, key: JobKey) -> AsyncIterator[str]:
+        return self.waiting.chunks(key)
+
+    def cancel(self, key: JobKey) -> None:
+        self.worker.cancel(key)
+
+    # -- reports from the handler's side --------------------------------------------------------
+
+    def progress(self, job: Any, value: Any) -> bool:
+        """``progress_update`` was called; False if no job of ours can have called it."""
+        entry = JOB.get()
+        if not isinstance(entry, Entry):
+            id = job.get("id") if isinstance(job, dict) else None
+            entry = next((e for e in self.worker.running() if e.id == id), None)
+        if entry is None or self._worker is None:
+            return False
+        report_progress(self._worker, entry, value)
+        return True
+
+    def _sinks(self) -> list[Entry]:
+        return [] if self._worker is None else self._worker.running()
+
+    def cell_is_running(self) -> bool:
+        return self.cell is not None
+
+    # -- Controls: what buttons ask for ---------------------------------------------------------
+
+    @property
+    def session_id(self) -> str:
+        return self.store.session_id
+
+    def run(self, handler: str, text: str | None = None) -> JobKey:
+        """Run from a button; see ``kit.controls.Controls``."""
+        if text is None:
+            request = self.intake.last_request(handler)
+            if request is None:
+                example = self.handler(handler).info.example
+                raise UsageError(f"no input yet: run kit.run({example}) once.")
+        else:
+            request = make(decode(text))
+        return self.intake.submit(request, handler).key
+
+    def call_later(self, delay_s: float, function: Callable[[], None]) -> None:
+        self.worker.call_later(delay_s, function)
+
+    def export(self, handler: str, done: Callable[[bool, str], None]) -> None:
+        def work() -> None:
+            try:
+                bundle = self.export_to("worker", handler)
+            except KitError as exc:
+                done(False, str(exc))
+            except Exception as exc:
+                done(False, f"the export broke: {type(exc).__name__}: {exc}")
+            else:
+                done(True, bundle.sentence())
+
+        threading.Thread(target=work, name="kit-export", daemon=True).start()
+
+    def export_to(
+        self,
+        path: str | os.PathLike[str],
+        handler: str | Handler | None = None,
+        overwrite: bool = False,
+        verify: bool = True,
+    ) -> Bundle:
+        """Export a handler with what this session has recorded."""
+        from kit.export import ExportRequest, export
+
+        chosen = self.handler(handler)
+        rows = self.store.rows(limit=50, session=self.session_id, handler=chosen.name)
+        jobs = tuple(self.store.views([row.key for row in rows]))
+        return export(
+            ExportRequest(
+                path=self.folder() / os.fspath(path),
+                handler=chosen.info,
+                streams=chosen.kind.streams,
+                cells=self.record.cells(),
+                jobs=jobs,
+                overwrite=overwrite,
+                verify=verify,
+                fits=self.second_copy_fits,
+            )
+        )
+
+    def second_copy_fits(self) -> str | None:
+        """None if a second copy of the model fits beside this kernel's, else why not."""
+        recent = self.store.samples(session=self.session_id)
+        peaks = [
+            m for row in self.store.rows(limit=50, session=self.session_id) for m in row.memory
+        ]
+        return fits(recent, peaks)
+
+    # -- views ----------------------------------------------------------------------------------
+
+    def card(self, handler: str) -> Card:
+        """The card of a handler; one per name, shown again on a re-run."""
+        from kit.views.card import Card
+
+        if handler not in self.cards:
+            self.cards[handler] = Card(self.store, self, handler)
+        return self.cards[handler]
+
+    def show(self, key: JobKey) -> None:
+        from kit.views.card import show_job
+
+        show_job(self.store, self, key)
+
+    def show_batch(self, batch: Batch) -> None:
+        from kit.views.progress import show_batch
+
+        show_batch(self, batch)
+
+    def states(self, keys: Sequence[JobKey]) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for state in self.store.states(keys):
+            counts[state] = counts.get(state, 0) + 1
+        order = [str(s) for s in JobState]
+        return {state: counts[state] for state in order if state in counts}
+
+    def frame_of(self, keys: Sequence[JobKey]) -> pandas.DataFrame:
+        from kit.views.frame import jobs_frame
+
+        return jobs_frame(self.store, keys=keys)

@@ -1,0 +1,47 @@
+"""What ``%kit status`` says."""
+
+from __future__ import annotations
+
+from kit.events import JobState
+from kit.outcome import sdk_version
+from kit.session import Session
+
+
+def status_text(session: Session) -> str:
+    """A few aligned lines: journal, target, handlers, jobs, memory, threads."""
+    store = session.store
+    rows: list[tuple[str, str]] = [
+        ("session", store.session_id),
+        ("journal", str(store.path)),
+    ]
+    reason = getattr(store, "reason", "")
+    if reason:
+        rows.append(("", reason))
+    rows.append(("target", session.target))
+    rows.append(("autorun", "on" if session.autorun else "off"))
+    rows.append(("runpod", f"{sdk_version()} installed"))
+    if not session.handlers:
+        rows.append(("handlers", "none yet: put %%handler on the first line of a cell"))
+    for index, (name, handler) in enumerate(session.handlers.items()):
+        current = "  current" if handler is session.current else ""
+        cell = "" if handler.info.cell is None else f", In [{handler.info.cell}]"
+        about = f"{name} v{handler.version}, {handler.kind}{cell}{current}"
+        rows.append(("" if index else "handlers", about))
+    counts = [
+        f"{count:,} {state}"
+        for state in JobState
+        if (count := store.count(state=state, session=store.session_id))
+    ]
+    rows.append(("jobs", ", ".join(counts) or "none in this session"))
+    rows.append(("memory", session.sampler.memory_kind.upper()))
+    for absence in session.sampler.absences:
+        rows.append(("", f"no {absence.source}: {absence.reason}"))
+    retired = session.stuck_threads()
+    if retired:
+        rows.append(
+            (
+                "stuck",
+                f"{retired} handler thread(s) that could not be stopped; a restart frees them",
+            )
+        )
+    return "\n".join(f"{label:<9} {text}" for label, text in rows)

@@ -1,0 +1,148 @@
+"""A handler that yields: what ``run_job_generator`` and ``handle_job`` of runpod 1.12.0 make of it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import AsyncIterator
+from typing import Any
+
+from kit import findings
+from kit.errors import PayloadError
+from kit.events import ErrorInfo, EventKind, Finding
+from kit.guard import Stop
+from kit.handler import HandlerKind
+from kit.outcome import Outcome, Run, as_error, escaped, explain, failure, finish
+from kit.payload import encode, size_findings
+from kit.trace import trace
+
+_json_text = json.JSONEncoder(ensure_ascii=False).encode
+
+
+async def stream(this: Run) -> Outcome:
+    """Run a generator handler to its end and shape its final body."""
+    result: dict[str, Any] = {"output": []}
+    aggregate = this.handler.options.return_aggregate_stream
+    error: ErrorInfo | None = None
+    generator: Any = None
+    try:
+        try:
+            generator = this.call(this.handler.function, this.job)
+            async for part in _parts(this, generator):
+                if isinstance(part, dict) and part.get("error"):
+                    others = [str(k) for k in part if k != "error"]
+                    if others:
+                        this.notes.append(findings.chunk_keys_dropped(others))
+                    result = {"error": str(part["error"])}
+                    error = ErrorInfo("", result["error"])
+                    break
+                if isinstance(part, dict) and "refresh_worker" in part:
+                    this.notes.append(findings.refresh_in_stream())
+                if aggregate:
+                    result["output"].append(part)
+                outcome = await _send_chunk(this, part)
+                if outcome is not None:
+                    return outcome
+        finally:
+            await _close(this, generator)
+    except Exception as exc:
+        shown = trace(exc)
+        try:
+            message = str(exc)
+        except Exception as second:  # the worker's own f-string fails in the same way
+            return escaped(second)
+        result = {"error": f"handler: {message} \ntraceback: {shown}"}
+        error = ErrorInfo(str(type(exc)), message, shown)
+        explain(exc, this)
+    except Stop:
+        raise
+    except BaseException as exc:
+        return escaped(exc)
+    if this.handler.options.refresh_worker:
+        result["stopPod"] = True
+    return finish(this, result, error)
+
+
+async def _parts(this: Run, generator: Any) -> AsyncIterator[Any]:
+    if this.handler.kind is HandlerKind.ASYNC_GENERATOR:
+        step = generator.__anext__
+        while True:
+            try:
+                part = await this.drive(step())
+            except StopAsyncIteration:
+                return
+            yield part
+    while True:
+        try:
+            part = this.call(next, generator)
+        except StopIteration as stop:
+            if stop.value is not None:
+                this.notes.append(findings.generator_return_value())
+            return
+        yield part
+
+
+async def _send_chunk(this: Run, part: Any) -> Outcome | None:
+    try:
+        chunk = encode(part)
+    except PayloadError as fault:
+        return await _send_anyway(this, part, fault)
+    for note in (*chunk.findings, *size_findings(chunk.size_bytes, "chunk")):
+        _once(this.notes, note)
+    await _emit(this, chunk.text)
+    return None
+
+
+async def _emit(this: Run, text: str) -> None:
+    waiting = this.emit.chunk(text)
+    if waiting is not None:
+        await waiting
+
+
+async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | None:
+    """What the worker does with a chunk that is not JSON; None if the stream goes on."""
+    if fault.code == "nan" and (text := _nan_text(part)) is not None:
+        note = Finding(
+            "K106", f"A chunk: {fault} It is posted as it is, which no client can read.",
+            fault.path, "Replace it before yielding, e.g. with None.",
+        )  # fmt: skip
+        _once(this.notes, note)
+        await _emit(this, text)
+        return None
+    try:
+        f"{part}"  # logged inside the worker's own `try`: fails there as the handler's error
+    except Exception as exc:
+        _, error = failure(exc, this)
+        body = {"error": f"handler: {error.message} \ntraceback: {error.traceback}"}
+        return Outcome(EventKind.FAILED, encode(body).text, error)
+    if fault.code in ("type", "nan", "depth"):
+        _once(this.notes, findings.chunk_dropped(str(fault)))
+        return None
+    # a cycle or half a character is a ValueError, which rp_http does not catch
+    note = Finding(
+        "K110", f"{fault} The worker loses the whole job.", fault.path, "Do not yield it."
+    )
+    return Outcome(EventKind.FAILED, None, as_error(fault), str(fault), (note,))
+
+
+def _nan_text(part: Any) -> str | None:
+    try:
+        return _json_text(part)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _once(notes: list[Finding], note: Finding) -> None:
+    if not any(n.code == note.code for n in notes):
+        notes.append(note)
+
+
+async def _close(this: Run, generator: Any) -> None:
+    """End an abandoned generator now; the worker leaves that to the garbage collector."""
+    if generator is None:
+        return
+    if inspect.isasyncgen(generator):
+        await this.drive(generator.aclose())
+    elif isinstance(generator, types.GeneratorType):
+        this.call(generator.close)

@@ -1,0 +1,243 @@
+"""Run handlers in this process, on one loop in a thread of their own, with the model where it is.
+
+As in RunPod's worker process all handlers share one asyncio loop: a sync handler blocks it, so
+concurrency has no effect on it, and a nested ``asyncio.run`` fails, here just as in production.
+That loop is never the kernel's: ``SystemExit`` in a task there would end the kernel.
+
+A handler that cannot be stopped keeps its thread; the thread is retired and new jobs get a fresh
+one (0.7 ms). What a retired thread reports is ignored; jobs that ran beside on its loop are LOST
+and never silently run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from typing import Any
+
+from kit import findings, runner, torchstate
+from kit.capture import JOB
+from kit.errors import KitError, PayloadError
+from kit.events import ErrorInfo, EventKind
+from kit.guard import Guard, Stop
+from kit.outcome import Outcome
+from kit.payload import encode
+from kit.queue import Entry
+from kit.worker import Worker
+
+_GRACE_S = 1.0
+_ANSWER_S = 0.25
+_POLL_S = 0.005
+
+
+class LocalTarget:
+    """Target ``local``: the handlers of this kernel.
+
+    Parameters
+    ----------
+    worker : Worker
+        Its queue is taken from and its ``finish`` called, from the handler thread.
+    """
+
+    name = "local"
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._thread: HandlerThread | None = None
+        #: threads whose handler could not be stopped; they keep what they hold until it returns
+        self.retired: list[HandlerThread] = []
+        self._lock = threading.Lock()
+
+    def wake(self) -> None:
+        """Start the thread on first use and let it look at the queue. Thread-safe."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = HandlerThread(self._worker, len(self.retired))
+            thread = self._thread
+        thread.wake()
+
+    async def stop(self, entry: Entry) -> None:
+        """Cancel, then after a second's grace force, then give the thread up."""
+        thread: HandlerThread | None = entry.owner
+        for _ in range(100):  # taken, but its task does not exist yet
+            if thread is not None or entry.closed:
+                break
+            await asyncio.sleep(_POLL_S)
+            thread = entry.owner
+        if thread is None or entry.closed:
+            return
+        if not entry.handler.kind.blocks:
+            thread.loop.call_soon_threadsafe(thread.cancel, entry)
+            if await _ended(entry, _GRACE_S):
+                return
+        if await self._force(thread, entry):
+            return
+        self._give_up(thread, entry, await thread.answers(_ANSWER_S))
+
+    async def _force(self, thread: HandlerThread, entry: Entry) -> bool:
+        deadline = time.monotonic() + _GRACE_S
+        fired = False
+        while time.monotonic() < deadline:
+            # Until it hits: the handler may be between two of its steps just now.
+            fired = fired or thread.guard.stop(entry.key)
+            if await _ended(entry, 0.05):
+                return True
+        return entry.closed
+
+    def _give_up(self, thread: HandlerThread, entry: Entry, loop_answers: bool) -> None:
+        if loop_answers:
+            self._worker.stuck(
+                entry,
+                "the handler swallowed its cancellation and still runs on the handler loop; "
+                "what it holds stays held until it ends. Restart the kernel to free it.",
+            )
+            return
+        with self._lock:
+            if self._thread is thread:
+                self._thread = None
+            self.retired.append(thread)
+        thread.retired = True
+        self._worker.stuck(
+            entry,
+            "the handler is inside one long call or catches every exception, so it could not be "
+            "stopped; its thread lives on and keeps its memory until it returns. New jobs run in a "
+            "fresh thread. Restart the kernel to free it.",
+        )
+        for other in list(thread.entries):
+            if other is not entry:
+                self._worker.lost(other, f"their loop was blocked by job {entry.id}")
+        thread.loop.call_soon_threadsafe(thread.loop.stop)
+        self.wake()
+
+    def close(self) -> None:
+        with self._lock:
+            threads = [*self.retired, *([self._thread] if self._thread else [])]
+        for thread in threads:
+            thread.retired = True
+            thread.loop.call_soon_threadsafe(thread.loop.stop)
+
+
+async def _ended(entry: Entry, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while not entry.closed:
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
+
+
+class HandlerThread:
+    """One loop in one daemon thread; generations are counted in its name."""
+
+    def __init__(self, worker: Worker, generation: int) -> None:
+        self._worker = worker
+        self.retired = False
+        self.guard = Guard()
+        self.entries: set[Entry] = set()
+        self.loop = asyncio.new_event_loop()
+        name = "kit-handler" if generation == 0 else f"kit-handler-{generation + 1}"
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        while True:
+            try:
+                self.loop.run_forever()
+            except BaseException as exc:
+                # A task that a handler left behind may raise SystemExit through the loop, and a
+                # Stop may slip past its job. Neither may take the neighbours' loop down.
+                self.loop.call_exception_handler(
+                    {"message": "a background task of a handler raised", "exception": exc}
+                )
+                continue
+            if self.retired:
+                return
+
+    def wake(self) -> None:
+        self.loop.call_soon_threadsafe(self._pump)
+
+    def cancel(self, entry: Entry) -> None:
+        if entry.task is not None and not entry.closed:
+            entry.task.cancel()
+
+    async def answers(self, within_s: float) -> bool:
+        """Whether the loop runs at all; asked from another loop."""
+        heard = threading.Event()
+        self.loop.call_soon_threadsafe(heard.set)
+        deadline = time.monotonic() + within_s
+        while not heard.is_set():
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    def _pump(self) -> None:
+        while not self.retired:
+            entry = self._worker.take("local")
+            if entry is None:
+                return
+            self.entries.add(entry)
+            # The caller's context, copied: on 3.10 create_task has no context argument.
+            context = (entry.context or contextvars.Context()).copy()
+            entry.task = context.run(self.loop.create_task, self._run(entry))
+            entry.owner = self
+
+    async def _run(self, entry: Entry) -> None:
+        try:
+            outcome, extra = await run_entry(self._worker, entry, self.guard)
+            self._worker.finish(entry, outcome, extra)
+        finally:
+            self.entries.discard(entry)
+            entry.task = None
+            if not self.retired:
+                self._pump()
+
+
+async def run_entry(worker: Worker, entry: Entry, guard: Guard | None) -> tuple[Outcome, list[Any]]:
+    """Run one job here and now, under its log and torch's settings; never raises for the job."""
+    token = JOB.set(entry)
+    extra: list[Any] = []
+    try:
+        request = worker.request_of(entry)
+        with torchstate.applied(entry.handler.torch):
+            outcome = await runner.run(
+                entry.handler, entry.key, entry.id, request, _Emit(worker, entry), guard
+            )
+    except Stop:
+        if entry.handler.kind.blocks:
+            extra.append(findings.sync_cancelled())
+        outcome = Outcome(EventKind.CANCELLED, None)
+    except asyncio.CancelledError:
+        outcome = Outcome(EventKind.CANCELLED, None)
+    except KitError as exc:
+        outcome = Outcome(EventKind.FAILED, None, ErrorInfo("", str(exc)), str(exc))
+    finally:
+        JOB.reset(token)
+    return outcome, extra
+
+
+class _Emit:
+    __slots__ = ("_entry", "_worker")
+
+    def __init__(self, worker: Worker, entry: Entry) -> None:
+        self._worker, self._entry = worker, entry
+
+    def chunk(self, text: str) -> Any:
+        return self._worker.chunk(self._entry, text)
+
+
+def report_progress(worker: Worker, entry: Entry, value: Any) -> None:
+    """``progress_update`` of a job that runs here.
+
+    The value is encoded at the call, so what the handler does to it later changes nothing; one
+    that cannot be encoded is dropped with a note on the job, as the worker drops it with a log line.
+    """
+    try:
+        text = encode(value).text
+    except PayloadError as fault:
+        entry.write("kit", f"progress_update: {fault} The update was dropped.\n")
+        return
+    worker.progress(entry, text)

@@ -1,0 +1,450 @@
+"""The async loop between a queue and the places where jobs run.
+
+``kit-worker`` (this module's thread) owns the journal's second half of every job: it collects what
+targets report, writes it in batches, wakes whoever waits, and keeps time limits. It never runs user
+code and never blocks on a job. The queue is a plain structure under one lock, so that a handler
+thread takes its next job itself: a hop to another thread and back costs 70 us, a no-op job less.
+
+Order of truth: a QUEUED row is committed before ``submit`` returns; an end is committed before
+anybody waiting for it wakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from kit import findings
+from kit.errors import StoreError
+from kit.events import (
+    CancelAsked,
+    Chunk,
+    Ended,
+    ErrorInfo,
+    Event,
+    EventKind,
+    Finding,
+    Found,
+    JobKey,
+    MemoryUse,
+    Progress,
+    Queued,
+    Started,
+    Stuck,
+)
+from kit.outcome import Outcome
+from kit.queue import Entry, Queue
+from kit.store import Store
+
+#: events not yet in the journal above which a stream waits for the disk
+BACKLOG = 1_024
+_LAZY_S = 0.004
+_RETRY_S = 0.5
+
+
+class Meter(Protocol):
+    """Measures memory around a job (``sampler.Sampler``)."""
+
+    def begin(self, key: JobKey) -> None: ...
+
+    def end(self, key: JobKey) -> tuple[MemoryUse, ...]: ...
+
+
+class Worker:
+    """Queue, limits, cancel, timeouts, and the only writer of what jobs report.
+
+    Parameters
+    ----------
+    store : Store
+    meter : Meter
+        Called right before and after each run.
+    """
+
+    def __init__(self, store: Store, meter: Meter) -> None:
+        self._store, self._meter = store, meter
+        self._lock = threading.Lock()
+        self._queue = Queue()
+        self._live: dict[JobKey, Entry] = {}
+        self._waiting: dict[JobKey, list[Callable[[], None]]] = {}
+        self._free_slots: list[int] = []
+        self._slots = 0
+        self._outbox: deque[Event] = deque()
+        self._loggers: deque[Entry] = deque()
+        self._urgent = self._lazy = False
+        self._targets: dict[str, Any] = {}
+        self._timers: dict[JobKey, asyncio.TimerHandle] = {}
+        self._closing = False
+        #: why the journal cannot be written at the moment; None when all is well
+        self.fault: StoreError | None = None
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name="kit-worker", daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def attach(self, target: Any) -> None:
+        """Let a target take jobs."""
+        self._targets[target.name] = target
+
+    def call_later(self, delay_s: float, function: Callable[[], None]) -> None:
+        """Call a function on the control loop after a delay; thread-safe. It must not block."""
+        if delay_s <= 0:
+            self.loop.call_soon_threadsafe(function)
+        else:
+            self.loop.call_soon_threadsafe(self.loop.call_later, delay_s, function)
+
+    # -- into the queue -------------------------------------------------------------------------
+
+    def submit(self, entries: Sequence[Entry], stored: Sequence[str]) -> None:
+        """Journal the jobs and queue them; returns once the rows are committed.
+
+        Parameters
+        ----------
+        entries : sequence of Entry
+        stored : sequence of str
+            For each, the request as it may be written to disk (without secrets).
+
+        Raises
+        ------
+        StoreError
+            Nothing was accepted.
+        """
+        self._journal(entries, stored)
+        with self._lock:
+            for entry in entries:
+                entry.worker = self
+                self._live[entry.key] = entry
+                self._queue.put(entry)
+        for name in {entry.target for entry in entries}:
+            self._targets[name].wake()
+
+    def admit(self, entry: Entry, stored: str) -> None:
+        """Journal a job that the caller runs itself, at once (``kit.debug``)."""
+        self._journal([entry], [stored])
+        with self._lock:
+            entry.worker = self
+            self._live[entry.key] = entry
+            self._begin(entry)
+
+    def _journal(self, entries: Sequence[Entry], stored: Sequence[str]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        now, mono = time.time(), time.perf_counter()
+        events = []
+        for entry, text in zip(entries, stored):
+            entry.queued_at = mono
+            handler = entry.handler
+            data = Queued(entry.id, handler.name, handler.version, entry.target, entry.timeout_s)
+            events.append(Event(entry.key, entry.attempt, EventKind.QUEUED, now, data, text))
+            for note in entry.notes:
+                found = Found(note)
+                events.append(Event(entry.key, entry.attempt, EventKind.FINDING, now, found))
+        self._store.append(events)
+
+    # -- out of the queue -----------------------------------------------------------------------
+
+    def take(self, target: str) -> Entry | None:
+        """The next job that may start on a target now; None if there is none."""
+        while True:
+            with self._lock:
+                head = self._queue.head(target)
+                if head is None:
+                    return None
+                modifier = self._queue.asks(head)
+                if modifier is None:
+                    return self._begin(self._queue.pop(head))
+            limit = self._rescale(modifier, head)  # user code: never under the lock
+            with self._lock:
+                if self._queue.scale(head, limit):
+                    return self._begin(self._queue.pop(head))
+
+    def _rescale(self, modifier: Callable[[int], int], head: Entry) -> int:
+        current = self._queue.limit(head)
+        try:
+            limit = modifier(current)
+        except Exception as exc:
+            self._find(head, findings.bad_modifier(f"raised {type(exc).__name__}: {exc}"))
+            return current
+        given: object = limit  # it is user code, whatever its annotation says
+        if isinstance(given, int) and given >= 1:
+            return given
+        self._find(head, findings.bad_modifier(f"returned {given!r}"))
+        return current
+
+    def _begin(self, entry: Entry) -> Entry:
+        entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots
+        self._slots = max(self._slots, entry.slot + 1)
+        self._meter.begin(entry.key)
+        entry.started_at = time.perf_counter()
+        delay_ms = round((entry.started_at - entry.queued_at) * 1e3, 3)
+        self._post(entry, EventKind.STARTED, Started(entry.slot, delay_ms), lazy=True)
+        return entry
+
+    def request_of(self, entry: Entry) -> str:
+        """The request text of a job that was taken; reads the journal if it was put aside there."""
+        if entry.request is None:
+            view = self._store.view(entry.key)
+            if view is None or view.request is None:
+                raise StoreError(
+                    f"the request of job {entry.id} is no longer in {self._store.path}: the "
+                    "journal's payload cap dropped it while it waited. Run it again."
+                )
+            entry.request = view.request
+        return entry.request
+
+    # -- what targets report --------------------------------------------------------------------
+
+    def chunk(self, entry: Entry, text: str) -> Any:
+        """A stream chunk as JSON text; gives something to await when the journal is behind."""
+        if not entry.closed:
+            self._post(entry, EventKind.CHUNK, Chunk(entry.seq_chunk), text, lazy=True)
+            entry.seq_chunk += 1
+        return self._caught_up() if len(self._outbox) > BACKLOG else None
+
+    async def _caught_up(self) -> None:
+        while len(self._outbox) > BACKLOG // 2 and self.fault is None:
+            await asyncio.sleep(0.002)
+
+    def progress(self, entry: Entry, text: str) -> None:
+        """A progress value as JSON text, in the order of the calls."""
+        if entry.closed:
+            self._find(entry, findings.late_progress())
+            return
+        self._post(entry, EventKind.PROGRESS, Progress(), text, lazy=True)
+        while len(self._outbox) > 8 * BACKLOG and self.fault is None:
+            time.sleep(0.002)
+
+    def finish(self, entry: Entry, outcome: Outcome, extra: Iterable[Finding] = ()) -> None:
+        """The end of a run. The first end counts; whatever a retired thread says later does not."""
+        took = time.perf_counter() - entry.started_at
+        with self._lock:
+            if entry.closed:
+                return
+            memory = self._release(entry)
+        kind, done, error, lost = outcome.kind, outcome.done, outcome.error, outcome.lost
+        if entry.stopping is not None:
+            # The platform had given its verdict before the handler came back.
+            kind, done, error, lost = entry.stopping, None, None, None
+        notes = list(outcome.findings if entry.stopping is None else ())
+        if took > 600:
+            notes.append(findings.over_default_timeout(took))
+        self._end(
+            entry, kind, Ended(round(took * 1e3, 3), error, lost, memory), done, [*notes, *extra]
+        )
+
+    def lost(self, entry: Entry, reason: str) -> None:
+        """Nobody can be running this job any more."""
+        with self._lock:
+            if entry.closed:
+                return
+            memory = self._release(entry)
+        took = round((time.perf_counter() - entry.started_at) * 1e3, 3)
+        self._end(entry, EventKind.LOST, Ended(took, None, reason, memory), None, [])
+
+    def stuck(self, entry: Entry, reason: str) -> None:
+        """The handler could not be stopped: the job ends as asked, its thread lives on."""
+        if not entry.closed:
+            self._post(entry, EventKind.STUCK, Stuck(reason))
+            self.finish(entry, Outcome(EventKind.FAILED, None, ErrorInfo("", reason), reason))
+
+    def _release(self, entry: Entry) -> tuple[MemoryUse, ...]:
+        entry.closed = True
+        self._queue.leave(entry)
+        heapq.heappush(self._free_slots, entry.slot)
+        return self._meter.end(entry.key)
+
+    def _end(
+        self, entry: Entry, kind: EventKind, data: Ended, done: str | None, notes: list[Finding]
+    ) -> None:
+        now = time.time()
+        if entry.log is not None:
+            for log in entry.log.drain(final=True):
+                self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
+        for note in notes:
+            found = Found(note)
+            self._outbox.append(Event(entry.key, entry.attempt, EventKind.FINDING, now, found))
+        self._outbox.append(Event(entry.key, entry.attempt, kind, now, data, done))
+        self._wake()
+
+    def _find(self, entry: Entry, note: Finding) -> None:
+        self._post(entry, EventKind.FINDING, Found(note), lazy=True)
+
+    def log_waits(self, entry: Entry) -> None:
+        self._loggers.append(entry)
+        self._wake(lazy=True)
+
+    def _post(
+        self,
+        entry: Entry,
+        kind: EventKind,
+        data: Any,
+        payload: str | None = None,
+        *,
+        lazy: bool = False,
+    ) -> None:
+        self._outbox.append(Event(entry.key, entry.attempt, kind, time.time(), data, payload))
+        self._wake(lazy=lazy)
+
+    # -- into the journal -----------------------------------------------------------------------
+
+    def _wake(self, *, lazy: bool = False) -> None:
+        # One wake-up per batch: the flags are cleared before the outbox is read.
+        if lazy:
+            if self._lazy or self._urgent:
+                return
+            self._lazy = True
+            call: Callable[[], object] = self._arm
+        else:
+            if self._urgent:
+                return
+            self._urgent = True
+            call = self._flush
+        try:
+            self.loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop is closed: the kernel is going down, nobody reads this
+            self._urgent = self._lazy = False
+
+    def _arm(self) -> None:
+        self.loop.call_later(_LAZY_S, self._flush)
+
+    def _flush(self) -> None:
+        self._urgent = self._lazy = False
+        now = time.time()
+        while self._loggers:
+            entry = self._loggers.popleft()
+            if entry.log is not None:
+                for log in entry.log.drain(final=entry.closed):
+                    self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
+        batch = []
+        for _ in range(min(len(self._outbox), 20_000)):
+            batch.append(self._outbox.popleft())
+        if not batch:
+            return
+        try:
+            self._store.append(batch)
+        except StoreError as fault:
+            self._outbox.extendleft(reversed(batch))
+            self.fault = fault
+            self._release_waiters(list(self._waiting))
+            self.loop.call_later(_RETRY_S, self._flush)
+            return
+        self.fault = None
+        self._committed(batch)
+        if self._outbox:
+            self._wake()
+
+    def _committed(self, batch: Sequence[Event]) -> None:
+        ended = []
+        for event in batch:
+            kind = event.kind
+            if kind is EventKind.STARTED:
+                entry = self._live.get(event.job_key)
+                if entry is not None and entry.timeout_s is not None and not entry.closed:
+                    left = entry.timeout_s - (time.perf_counter() - entry.started_at)
+                    self._timers[entry.key] = self.loop.call_later(
+                        max(0.0, left), self._time_is_over, entry
+                    )
+            elif type(event.data) is Ended:
+                ended.append(event.job_key)
+        with self._lock:
+            for key in ended:
+                self._live.pop(key, None)
+        for key in ended:
+            timer = self._timers.pop(key, None)
+            if timer is not None:
+                timer.cancel()
+        self._release_waiters(ended)
+
+    def _release_waiters(self, keys: Iterable[JobKey]) -> None:
+        if not self._waiting:
+            return
+        for key in keys:
+            for wake in self._waiting.pop(key, ()):
+                wake()
+
+    # -- waiting and stopping -------------------------------------------------------------------
+
+    def is_live(self, key: JobKey) -> bool:
+        """Whether this worker has the job and its end is not committed yet."""
+        return key in self._live
+
+    def entry(self, key: JobKey) -> Entry | None:
+        return self._live.get(key)
+
+    def running(self) -> list[Entry]:
+        """Jobs in a handler right now."""
+        with self._lock:
+            return [e for e in self._live.values() if e.started_at and not e.closed]
+
+    def when_ended(self, key: JobKey, wake: Callable[[], None]) -> bool:
+        """Call ``wake`` (from the control thread) once the job's end is committed.
+
+        Returns
+        -------
+        bool
+            False if it has ended already; ``wake`` will not be called then.
+        """
+        with self._lock:
+            if key not in self._live:
+                return False
+            self._waiting.setdefault(key, []).append(wake)
+            return True
+
+    def forget(self, key: JobKey, wake: Callable[[], None]) -> None:
+        """Stop waiting."""
+        with self._lock:
+            waiting = self._waiting.get(key)
+            if waiting and wake in waiting:
+                waiting.remove(wake)
+
+    def cancel(self, key: JobKey) -> None:
+        """Ask for a job to be cancelled; thread-safe, returns at once."""
+        self.loop.call_soon_threadsafe(self._stop, key, EventKind.CANCELLED)
+
+    def _time_is_over(self, entry: Entry) -> None:
+        self._timers.pop(entry.key, None)
+        self._stop(entry.key, EventKind.TIMED_OUT)
+
+    def _stop(self, key: JobKey, verdict: EventKind) -> None:
+        with self._lock:
+            entry = self._live.get(key)
+            if entry is None or entry.closed or entry.stopping is not None:
+                return
+            queued = not entry.started_at
+            entry.stopping = verdict
+            if queued:
+                entry.closed = True  # taken out of its lane when its turn comes
+        if verdict is EventKind.CANCELLED:
+            self._post(entry, EventKind.CANCEL_ASKED, CancelAsked())
+        if queued:
+            self._end(entry, verdict, Ended(), None, [])
+        elif entry.target in self._targets:
+            self.loop.create_task(self._targets[entry.target].stop(entry))
+
+    def cancel_all(self, keys: Iterable[JobKey]) -> None:
+        for key in keys:
+            self.cancel(key)
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is left and end the thread. Jobs that still run become LOST at the next start."""
+        if self._closing:
+            return
+        self._closing = True
+        for target in self._targets.values():
+            target.close()
+        written = threading.Event()
+
+        def last() -> None:
+            self._flush()
+            written.set()
+            self.loop.stop()
+
+        self.loop.call_soon_threadsafe(last)
+        written.wait(timeout_s)
