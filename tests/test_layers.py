@@ -20,12 +20,37 @@ KIT = ROOT / "kit"
 
 #: from the bottom up; a package stands for everything in it
 ROOMS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "events", "job", "handler", "controls", "payload", "secret", "findings"),
-    "keep": ("home", "mirror", "store", "source"),
-    "run": ("capture", "guard", "rss", "runner", "sampler", "targets", "worker"),
+    # what things are: values, and what can be said of them without running anything
+    "words": (
+        *("absence", "controls", "errors", "events", "findings", "handler", "inspection", "job"),
+        *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
+        *("batch", "secret", "shapes", "walk"),
+    ),
+    # what stays: the journal, and the cells as they were executed
+    "keep": (
+        "home",
+        "lock",
+        "mirror",
+        "reader",
+        "rows",
+        "schema",
+        "spill",
+        "store",
+        "writer",
+        "source",
+    ),
+    # what happens
+    "run": (
+        *("capture", "guard", "joblog", "outcome", "queue", "runner", "streaming", "torchstate"),
+        *("fit", "gpu", "rss", "sampler", "targets", "trace", "worker"),
+    ),
     "show": ("views",),
     "export": ("export",),
-    "entry": ("__init__", "magic", "session"),
+    # where a person comes in
+    "entry": (
+        *("__init__", "api", "debug", "extension", "intake", "line", "magic", "notebook"),
+        *("registration", "sdk", "session", "status", "waiting"),
+    ),
 }
 #: which rooms a room may import besides itself
 BELOW = {
@@ -38,18 +63,18 @@ BELOW = {
 }
 #: where a package that is not the standard library may be imported
 EDGE = {
-    "IPython": ("magic", "session", "source", "views"),
+    "IPython": ("extension", "magic", "notebook", "source", "views"),
     "anywidget": ("views",),
     "ipywidgets": ("views",),
     "matplotlib": ("views.plots",),
-    "nest_asyncio2": ("session",),
+    "nest_asyncio2": ("debug",),
     "packaging": ("export",),
     "pandas": ("views.frame",),
-    "psutil": ("sampler", "rss"),
+    "psutil": ("gpu", "rss", "sampler"),
     "pyflakes": ("export",),
-    "pynvml": ("sampler",),
-    "runpod": ("session", "export"),
-    "torch": ("sampler",),
+    "pynvml": ("gpu",),
+    "runpod": ("sdk", "export"),
+    "torch": ("gpu", "sampler"),
 }
 
 
