@@ -1,0 +1,177 @@
+"""What keys look like when nobody has said that they are keys."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from math import log2
+
+from kit.media import media_of
+
+#: kind, a piece of text without which it cannot be there, pattern
+_SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
+    (kind, needs, re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})"))
+    for kind, needs, pattern in (
+        ("RunPod key", "rpa_", r"rpa_[A-Za-z0-9]{16,}"),
+        ("Hugging Face token", "hf_", r"hf_[A-Za-z0-9]{16,}"),
+        (
+            "API key (sk-)",
+            "sk-",
+            r"sk-(?=[A-Za-z0-9_-]*\d)(?:[A-Za-z0-9]+-){0,3}[A-Za-z0-9_]{16,}[A-Za-z0-9_-]*",
+        ),
+        ("AWS access key", "AKIA", r"AKIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
+        ("AWS access key", "ASIA", r"ASIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
+        ("GitHub token", "gh", r"gh[pousr]_[A-Za-z0-9]{30,}"),
+        ("GitHub token", "github_pat_", r"github_pat_[A-Za-z0-9_]{22,}"),
+        ("GitLab token", "glpat-", r"glpat-[A-Za-z0-9_-]{20,}"),
+        ("Google API key", "AIza", r"AIza[A-Za-z0-9_-]{35}"),
+        ("Slack token", "xox", r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
+        ("Stripe key", "k_", r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+        ("Replicate token", "r8_", r"r8_[A-Za-z0-9]{30,}"),
+        ("Groq key", "gsk_", r"gsk_[A-Za-z0-9]{30,}"),
+        ("NVIDIA key", "nvapi-", r"nvapi-[A-Za-z0-9_-]{40,}"),
+        ("PyPI token", "pypi-", r"pypi-[A-Za-z0-9_-]{50,}"),
+        (
+            "private key",
+            "PRIVATE KEY",
+            # to its end, or to the end of the text if it is cut off
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z0-9 ]*-----)?",
+        ),
+        (
+            "JSON web token",
+            "eyJ",
+            r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}",
+        ),
+        (
+            "bearer token",
+            "earer ",
+            r"[Bb]earer +(?=[A-Za-z0-9._~+/-]*\d)[A-Za-z0-9._~+/-]{16,}=*",
+        ),
+        (
+            "password in a URL",
+            "://",
+            r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"]{0,100}:(?=[^\s/@'\"]*\d)[^\s/@'\"{}$<>]{8,}@",
+        ),
+    )
+)
+
+#: a name, possibly quoted or in brackets, and a quoted value
+_ASSIGNED = re.compile(
+    r"""(?<![A-Za-z0-9_-])([A-Za-z][A-Za-z0-9_-]{0,80})(?:["']\]?\s*,|["']?\]?\s*[:=])\s*"""
+    r"""[rbu]?["']([^"'\s]{8,200})["']"""
+)
+#: NAME=value alone on its line, as in .env, YAML and Dockerfiles
+_ENV_LINE = re.compile(
+    r"""^\s*(?:export\s+|ENV\s+|ARG\s+|-\s+)?([A-Za-z][A-Za-z0-9_]{0,80})[=: ]\s*([^"'\s().\[\],]{8,200})\s*$"""
+)
+_QUERY = re.compile(r"""[?&]([A-Za-z][A-Za-z0-9_-]{0,80})=([^&\s"'<>{}]{8,200})""")
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_SECRET_WORDS = frozenset(
+    {"secret", "password", "passwd", "passphrase", "credential", "credentials"}
+    | {"apikey", "accesskey", "secretkey"}
+)
+_KEY_BEFORE = frozenset(
+    {"api", "access", "secret", "private", "auth", "account", "encryption", "signing", "master"}
+)
+#: special tokens of a tokenizer, and counts
+_TOKEN_BEFORE = frozenset(
+    {"pad", "eos", "bos", "unk", "mask", "sep", "cls", "image", "video", "audio", "special", "stop"}
+    | {"start", "end", "num", "max", "min", "begin", "first", "last", "next", "new", "prefix"}
+    | {"suffix", "cur", "current", "context", "fim", "system", "user", "page", "continuation"}
+)
+_PLACEHOLDER = re.compile(
+    r"password|passwd|secret|token|key|example|your|dummy|placeholder|change|xxx|\.\.\.|insert|[<>{}$]"
+    r"|^https?:|^/|^\./",
+    re.IGNORECASE,
+)
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|data:[a-z]+/)[^\s\"']+")
+_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_=-])")
+#: longer runs are data
+_LONGEST = 160
+#: a line that is nothing but a piece of data: no comma after the quote, as in a list of strings
+_DATA_LINE = re.compile(r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]{60,}={0,2}(?:\\n)?["']?[\s)+\\]*$""")
+_DATA_END = re.compile(r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]*={0,2}(?:\\n)?["']?[\s)+\\,]*$""")
+_DIGEST = re.compile(r"sha(?:1|224|256|384|512)-", re.IGNORECASE)
+
+
+def mask_shapes(text: str, mask: str) -> str:
+    """The text with everything shaped like a key replaced."""
+    for _, needs, pattern in _SHAPES:
+        if needs in text:
+            text = pattern.sub(mask, text)
+    return text
+
+
+def shapes_in(text: str) -> Iterator[tuple[int, str]]:
+    """Line (from 1) and kind of everything that looks like a key, in no order."""
+    for kind, needs, pattern in _SHAPES:
+        if needs in text:
+            for match in pattern.finditer(text):
+                yield text.count("\n", 0, match.start()) + 1, kind
+    in_data = False
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        for match in (
+            *_ASSIGNED.finditer(line),
+            *_ENV_LINE.finditer(line),
+            *_QUERY.finditer(line),
+        ):
+            if _names_a_secret(match[1]) and _may_be_secret(match[2]):
+                yield number, f"value given to {match[1][:40]}"
+        data = bool(_DATA_LINE.match(line))
+        # base64 in lines of 60 to 76 characters: a picture, not sixty keys
+        after = number < len(lines) and bool(_DATA_LINE.match(lines[number]))
+        if data and (in_data or after):
+            in_data = True
+        elif not (in_data and _DATA_END.match(line)):
+            in_data = False
+            for run in _RUN.findall(_URL.sub(" ", line)):
+                if _is_random(run):
+                    yield number, f"random string of {len(run)} characters"
+
+
+def _names_a_secret(name: str) -> bool:
+    """Whether a name is one that keys are given: ``api_key``, ``HF_TOKEN``, ``clientSecret``."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or "public" in words:
+        return False
+    if _SECRET_WORDS.intersection(words):
+        return True
+    before = words[-2] if len(words) > 1 else ""
+    if words[-1] == "key":
+        return before in _KEY_BEFORE or (name.isupper() and len(words) > 1)
+    return words[-1] == "token" and before not in _TOKEN_BEFORE
+
+
+def _may_be_secret(value: str) -> bool:
+    if _PLACEHOLDER.search(value):
+        return False
+    letters = any(c.isalpha() for c in value)
+    return letters and any(c.isdigit() for c in value) and _entropy(value) >= 2.5
+
+
+def _is_random(run: str) -> bool:
+    """Whether a run of 32 characters or more was drawn rather than written.
+
+    Random text changes between capitals, small letters and digits at more than every second
+    character; names, however long, do so once a word. Hex has at most four bits a character.
+    """
+    if len(run) > _LONGEST:
+        return False
+    plain = "".join(filter(str.isalnum, run))
+    if len(plain) < 0.9 * len(run.rstrip("=")):
+        return False
+    if _entropy(plain) <= 4.0 or _DIGEST.match(run) or media_of(run):
+        return False
+    kinds = ["d" if c.isdigit() else "u" if c.isupper() else "l" for c in plain]
+    changes = sum(a != b for a, b in pairwise(kinds)) / (len(kinds) - 1)
+    if "u" in kinds and "l" in kinds:
+        return changes >= (0.4 if "d" in kinds else 0.45)
+    return kinds.count("d") >= 3 and changes >= 0.22
+
+
+def _entropy(text: str) -> float:
+    """Bits a character."""
+    return -sum(n / len(text) * log2(n / len(text)) for n in Counter(text).values())
