@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,11 +45,24 @@ class Environment:
         self.pip("install", "--no-compile", *packages)
         stamp.write_text(key)
 
+    def copy(self, folder: Path) -> Environment:
+        """The same environment in another folder, to be changed and thrown away."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copied = object.__new__(Environment)
+        copied.folder, copied.bin, copied.python = folder, folder / "bin", folder / "bin" / "python"
+        return copied
+
     def pip(self, *arguments: str | Path) -> str:
-        """Output of a pip command in the environment; the test fails with pip's words if it fails."""
-        command = [self.python, *PIP, *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True)
+        """Output of a pip command in the environment.
+
+        If it fails the test fails with pip's words, or is skipped where no package index answers.
+        """
+        ran = subprocess.run([self.python, *PIP, *arguments], capture_output=True, text=True)
         if ran.returncode:
+            with tempfile.TemporaryDirectory() as folder:
+                probe = ["download", "--no-deps", "--no-cache-dir", "-d", folder, "packaging"]
+                if subprocess.run([sys.executable, *PIP, *probe], capture_output=True).returncode:
+                    pytest.skip("install: no package index can be reached")
             pytest.fail(f"pip {' '.join(map(str, arguments))}\n{ran.stdout}{ran.stderr}")
         return ran.stdout
 
