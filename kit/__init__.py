@@ -6,6 +6,8 @@ handler; ``kit.run`` runs jobs against it at once; ``kit.export`` writes the wor
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
 from kit.api import (
@@ -67,6 +69,17 @@ __all__ = [
     "timeline",
     "use",
 ]
+
+
+class _Kit(types.ModuleType):
+    """Keeps public names: importing the subpackage ``kit.export`` would replace ``kit.export()``."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Kit
 
 
 def load_ipython_extension(ip: Any) -> None:

@@ -124,7 +124,7 @@ def debug(
     raises is raised here. Different from production: no queue, no other job beside it, prints
     appear under the cell as well.
     """
-    from kit.debug import run_here
+    from kit.debugging import run_here
     from kit.request import make
 
     given = _given(input=input, request=request)

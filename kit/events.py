@@ -35,6 +35,7 @@ class JobState(str, Enum):
     LOST = "LOST"
 
     __str__ = str.__str__
+    __repr__ = str.__repr__
 
     @property
     def final(self) -> bool:

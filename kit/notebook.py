@@ -105,6 +105,7 @@ class Notebook:
         self._route_displays()
         self._refuse_input()
         trace.cell_number = self._number_of
+        _render_with(self._rendered)
         self._remember_earlier_cells()
         if _inside_a_cell():  # its pre hook has been missed
             self._depth = 1
@@ -169,6 +170,13 @@ class Notebook:
         names = getattr(getattr(self.ip, "compile", None), "_filename_map", None)
         number = names.get(filename) if names else None
         return number if isinstance(number, int) else None
+
+    def _rendered(self, error: KitError) -> list[str]:
+        """IPython's own rendering of a kit error, without the kit's own frames."""
+        lines = self.ip.InteractiveTB.structured_traceback(
+            type(error), error, trace.outside(error.__traceback__), tb_offset=0
+        )
+        return list(lines)
 
     # -- around a cell --------------------------------------------------------------------------
 
@@ -249,7 +257,7 @@ class Notebook:
         if result is None or not result.success:
             self._say_unregistered(running, result)
             return
-        cell = Cell(running.source, running.code, running.number)
+        cell = Cell(running.source, running.code, _number(running, result))
         config = None if running.config is _NONE else running.config
         handler = register(
             cell, running.line.handler, self.ip.user_ns, config, self.session.handlers.get
@@ -289,10 +297,25 @@ class Notebook:
             if before is None
             else (f"{before.name} v{before.version} stays registered")
         )
-        sentence = f"In [{running.number}] {what}: {stays}."
+        sentence = f"In [{_number(running, result)}] {what}: {stays}."
         if before is not None and before.name in self.session.cards:
             self.session.cards[before.name].note(sentence)
         print(sentence, file=sys.stderr)
+
+
+def _render_with(render: Callable[[KitError], list[str]]) -> None:
+    """Give the tree of errors the method that IPython asks an exception for."""
+
+    def _render_traceback_(self: KitError) -> list[str]:
+        return render(self)
+
+    KitError._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]
+
+
+def _number(running: _Running, result: Any) -> int | None:
+    # the shell has counted on before the first hook in some versions of IPython, in others not
+    number = getattr(result, "execution_count", None)
+    return running.number if number is None else number
 
 
 def _inside_a_cell() -> bool:

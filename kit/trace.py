@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 _OWN_FILES = str(Path(__file__).resolve().parent) + os.sep
 
@@ -56,3 +57,16 @@ def _tidy(shown: traceback.TracebackException) -> None:
             )
         kept.append(frame)
     shown.stack = kept
+
+
+def outside(shown: TracebackType | None) -> TracebackType | None:
+    """The same traceback without the kit's own frames; None if nothing else is in it."""
+    kept: list[TracebackType] = []
+    while shown is not None:
+        if not shown.tb_frame.f_code.co_filename.startswith(_OWN_FILES):
+            kept.append(shown)
+        shown = shown.tb_next
+    result: TracebackType | None = None
+    for one in reversed(kept):
+        result = TracebackType(result, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return result

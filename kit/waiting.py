@@ -43,6 +43,7 @@ class Waiting:
 
     def one(self, key: JobKey, timeout_s: float | None) -> bool:
         """Block until a job's end is committed (True) or the time is over (False)."""
+        __tracebackhide__ = True
         if not self._owner.worker.is_live(key):
             return True
         # A bare lock costs a tenth of an Event, and acquiring it is interruptible too.
@@ -62,6 +63,7 @@ class Waiting:
 
     async def awaited(self, key: JobKey) -> None:
         """The same for a coroutine on any loop."""
+        __tracebackhide__ = True
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
 
