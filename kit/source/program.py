@@ -17,6 +17,8 @@ from kit.source.statements import Statement, Unreadable, split
 
 #: position of "when a job runs": behind every statement
 END = 1 << 60
+#: settings that no import depends on
+_SEEDS = ("seed", "seed_all", "seed_everything")
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__builtins__"}
 
 
@@ -198,6 +200,17 @@ class Program:
                 for place in self.meaning(name, index).defs:
                     todo |= self.statements[place].facts.alias.get(name, frozenset())
         return table
+
+    def is_barrier(self, index: int) -> bool:
+        """Whether an import below a statement may depend on it having run."""
+        facts, judgement = self.statements[index].facts, self.judgements[index]
+        if judgement.settings and not judgement.settings.endswith(_SEEDS):
+            return True
+        if index in self.stars:
+            return True
+        modules = {path[0] for path in facts.sets}
+        modules |= {call.path[0] for call in facts.calls if call.bare}
+        return any(name in self.imports for name in modules) and not judgement.settings
 
     def code_reads(self, index: int, names: Iterable[str]) -> set[str]:
         """Names read by code that may run when a statement uses ``names``.

@@ -50,6 +50,9 @@ class Slice:
         Every statement, in the order of execution.
     kept : tuple of Statement
         Those that stay, in the order in which a file must have them.
+    barriers : tuple of bool
+        For each kept statement whether an import must not move above it: it sets something for
+        the process, or changes a module.
     missing : dict of str to str
         Names that were asked for and that no kept statement defines, each with the reason.
     notes : tuple of str
@@ -58,6 +61,7 @@ class Slice:
 
     decisions: tuple[Decision, ...]
     kept: tuple[Statement, ...]
+    barriers: tuple[bool, ...]
     missing: dict[str, str]
     notes: tuple[str, ...]
 
@@ -116,6 +120,7 @@ class _Slicer:
         return Slice(
             decisions=tuple(self._decision(i) for i in range(len(self.statements))),
             kept=tuple(self.statements[i] for i in order),
+            barriers=tuple(self.program.is_barrier(i) for i in order),
             missing=self.missing,
             notes=(*self._notes(), *conflicts),
         )

@@ -1,0 +1,111 @@
+"""What must be true of a file before it is written: it compiles, names are defined, no secrets."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from kit.errors import ExportError
+from kit.export.render import Rendered
+from kit.source.slice import Slice
+
+
+def check_handler(rendered: Rendered, sliced: Slice) -> None:
+    """Refuse a file that could not run.
+
+    Raises
+    ------
+    ExportError
+        A top-level ``await``, a syntax error, or a name that nothing defines, with its cell.
+    """
+    for statement in sliced.kept:
+        if statement.facts.awaits:
+            raise ExportError(
+                f"{statement.place} awaits at the top level of a cell, which a file cannot: "
+                "put it into the handler, or into a function run by asyncio.run()."
+            )
+    try:
+        compile(rendered.text, "handler.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as exc:
+        line = getattr(exc, "lineno", None) or 0
+        statement_there = rendered.statement_at(line)
+        where = f" ({statement_there.place})" if statement_there else ""
+        reason = getattr(exc, "msg", None) or str(exc)
+        raise ExportError(f"handler.py would not compile: {reason}, line {line}{where}.") from None
+    _check_names(rendered, sliced)
+
+
+def _check_names(rendered: Rendered, sliced: Slice) -> None:
+    from pyflakes import checker, messages
+
+    tree = ast.parse(rendered.text)
+    found: dict[str, str] = {}
+    soft = {name for s in sliced.kept for name in s.facts.soft}
+    hard = {name for s in sliced.kept for name in s.facts.reads | s.facts.later}
+    for message in checker.Checker(tree, filename="handler.py").messages:
+        if isinstance(message, (messages.UndefinedName, messages.UndefinedLocal)):
+            name = str(message.message_args[0])
+            if isinstance(message, messages.UndefinedLocal):
+                continue  # true in the notebook as well: the handler's own affair
+            if name in soft and name not in hard:
+                continue  # only in a quoted annotation, which nothing evaluates
+            statement = rendered.statement_at(message.lineno)
+            used = statement.place if statement else "the start() options"
+            found.setdefault(name, used)
+    if not found:
+        return
+    parts = []
+    for name, used in sorted(found.items()):
+        reason = sliced.missing.get(name) or "no executed cell defines it"
+        parts.append(f"`{name}` (used in {used}): {reason}")
+    raise ExportError(
+        "the file would not have every name it uses. "
+        + "; ".join(parts)
+        + ". Run the cell that defines it, or define it in plain code, and export again."
+    )
+
+
+def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> None:
+    """Refuse to write what looks like a key. The message never holds it.
+
+    Parameters
+    ----------
+    rendered : Rendered
+    others : iterable of tuple of str
+        Name and text of the other files.
+
+    Raises
+    ------
+    ExportError
+        With the kind of secret, the file's line and the cell it is from.
+    """
+    from kit.secret import find_secrets
+
+    parts = []
+    for hit in find_secrets(rendered.text):
+        statement = rendered.statement_at(hit.line)
+        where = statement.cell.label if statement else f"line {hit.line} of handler.py"
+        parts.append(f"{hit.kind} in {where}")
+    for name, text in others:
+        parts += [f"{hit.kind} in line {hit.line} of {name}" for hit in find_secrets(text)]
+    if parts:
+        raise ExportError(
+            "the export would hold a secret: "
+            + "; ".join(dict.fromkeys(parts))
+            + '. Read it from the environment instead: os.environ["NAME"], and set NAME on the '
+            "endpoint."
+        )
+
+
+def workspace_notes(text: str) -> list[str]:
+    """A sentence for every path under ``/workspace`` in a file's strings."""
+    notes = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            path = node.value
+            if path == "/workspace" or path.startswith("/workspace/"):
+                notes.append(
+                    f"{path[:80]!r} exists on a pod; an endpoint mounts the network volume at "
+                    "/runpod-volume."
+                )
+    return list(dict.fromkeys(notes))

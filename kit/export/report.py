@@ -1,0 +1,151 @@
+"""Report and Bundle: what was written and what was proven, as values and as a person sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kit.export import show
+from kit.source.slice import Decision
+
+Verdict = Literal["equal", "different", "not verified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recorded job.
+
+    Attributes
+    ----------
+    job_id, state : str
+    result : str
+        ``"equal"``, ``"different"`` or ``"not run"``.
+    path : str
+        JSON path of the first difference, e.g. ``done.output.label``; ``""`` if there is none.
+    notebook, worker : str
+        What stands there on both sides, cut short.
+    reason : str
+        Why it was not run, or what escaped the SDK.
+    normalised : tuple of str
+        What the comparison left out or made alike, by name.
+    """
+
+    job_id: str
+    state: str
+    result: str
+    path: str = ""
+    notebook: str = ""
+    worker: str = ""
+    reason: str = ""
+    normalised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What running the exported file showed.
+
+    Attributes
+    ----------
+    verdict : str
+        ``"equal"``: every job that was run posts what it posted in the notebook.
+        ``"different"``: at least one does not. ``"not verified"``: ``reason`` says why.
+    reason : str
+    rows : tuple of Row
+    seconds : float
+        Time the clean process took, loading included.
+    """
+
+    verdict: Verdict
+    reason: str = ""
+    rows: tuple[Row, ...] = ()
+    seconds: float = 0.0
+
+    def sentence(self) -> str:
+        """The verdict as one sentence."""
+        if self.verdict == "not verified":
+            return f"not verified: {self.reason}"
+        run = [row for row in self.rows if row.result != "not run"]
+        jobs = f"{len(run)} recorded job{'s' * (len(run) != 1)}"
+        if self.verdict == "equal":
+            return f"equal: {jobs} through the real SDK in a clean process"
+        first = next(row for row in run if row.result == "different")
+        count = sum(row.result == "different" for row in run)
+        return f"different: {count} of {jobs}, first in job {first.job_id} at {first.path}"
+
+    def __repr__(self) -> str:
+        return show.report_text(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": show.report_html(self)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Bundle:
+    """A worker that was written.
+
+    Attributes
+    ----------
+    path : Path
+    handler : str
+        Name and version, ``classify v3``.
+    files : tuple of str
+        Names in ``path``.
+    report : Report
+    decisions : tuple of Decision
+        Every statement of the notebook in order, kept or dropped, with the reason.
+    notes : tuple of str
+        What a person should know, one sentence each.
+    """
+
+    path: Path
+    handler: str
+    files: tuple[str, ...]
+    report: Report
+    decisions: tuple[Decision, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def kept(self) -> tuple[Decision, ...]:
+        return tuple(d for d in self.decisions if d.kept)
+
+    @property
+    def dropped(self) -> tuple[Decision, ...]:
+        return tuple(d for d in self.decisions if not d.kept)
+
+    @property
+    def questions(self) -> tuple[Decision, ...]:
+        """Statements whose fate the source alone could not settle."""
+        return tuple(d for d in self.decisions if d.question)
+
+    def sentence(self) -> str:
+        """What happened, as one sentence."""
+        return f"{self.handler} is in {self.path} ({self.report.sentence()})."
+
+    def explain(self) -> Explanation:
+        """Why every statement was kept or dropped: cell, line, reason."""
+        return Explanation(self.decisions)
+
+    def __repr__(self) -> str:
+        return show.bundle_text(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": show.bundle_html(self)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """The decisions of an export, readable."""
+
+    decisions: tuple[Decision, ...]
+
+    def __repr__(self) -> str:
+        return show.explanation_text(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": show.explanation_html(self)}
+
+
+#: None if a second copy of the model fits beside the kernel's, else the sentence why not
+Fits = Callable[[], "str | None"]

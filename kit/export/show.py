@@ -1,0 +1,185 @@
+"""How bundles, reports and explanations look: plain text, and escaped HTML in the theme's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kit.export.report import Bundle, Explanation, Report
+    from kit.source.slice import Decision
+
+# Jupyter's variables with fallbacks for where there are none (VS Code, static HTML)
+_FONT = "font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);"
+_TEXT = "color:var(--jp-ui-font-color1,inherit);"
+_FAINT = "color:var(--jp-ui-font-color2,#666);"
+_CODE = "font:12px/1.5 var(--jp-code-font-family,ui-monospace,monospace);"
+_LINE = "1px solid var(--jp-border-color2,#8884)"
+_CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;"
+_COLOURS = {
+    "equal": "var(--jp-success-color1,#0b8f6a)",
+    "different": "var(--jp-error-color1,#d1491f)",
+    "not verified": "var(--jp-warn-color1,#b8860b)",
+}
+_MARKS = {"equal": "✓", "different": "≠", "not verified": "?", "not run": "-"}
+
+
+def report_text(report: Report) -> str:
+    """A report in plain text."""
+    lines = [f"{_MARKS[report.verdict]} {report.sentence()}"]
+    for row in report.rows:
+        lines.append(f"  {_MARKS[row.result]} job {row.job_id} {row.state}: {row.result}")
+        if row.path:
+            lines += [
+                f"      at {row.path}",
+                f"      notebook: {_one_line(row.notebook)}",
+                f"      worker:   {_one_line(row.worker)}",
+            ]
+        if row.reason:
+            lines.append(f"      {_one_line(row.reason)}")
+    normalised = _normalised(report)
+    if normalised:
+        lines.append("  left out of the comparison: " + "; ".join(normalised))
+    return "\n".join(lines)
+
+
+def bundle_text(bundle: Bundle) -> str:
+    """A bundle in plain text."""
+    lines = [f"{bundle.handler} exported to {bundle.path}", "  " + "  ".join(bundle.files)]
+    lines += ["  " + line for line in report_text(bundle.report).split("\n")]
+    lines.append(f"  {_counts(bundle)}; bundle.explain() says why")
+    lines += [f"  ! {_one_line(note)}" for note in bundle.notes]
+    lines += [f"  ? {_place(d)} {_one_line(d.reason)}" for d in bundle.questions]
+    return "\n".join(lines)
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Every statement with its fate, in plain text."""
+    rows = [
+        (
+            ("kept" if d.kept else "dropped") + ("?" if d.question else ""),
+            d.statement.place,
+            _code_line(d),
+            d.reason,
+        )
+        for d in explanation.decisions
+    ]
+    widths = [max((len(r[i]) for r in rows), default=0) for i in range(3)]
+    return "\n".join(
+        f"{fate:<{widths[0]}}  {place:<{widths[1]}}  {code:<{widths[2]}}  {reason}"
+        for fate, place, code, reason in rows
+    )
+
+
+def report_html(report: Report) -> str:
+    """A report as HTML; every text in it escaped."""
+    return _frame(_report_parts(report))
+
+
+def bundle_html(bundle: Bundle) -> str:
+    """A bundle as HTML; every text in it escaped."""
+    name = f'<b style="font-weight:600">{escape(bundle.handler)}</b>'
+    why = f'<code style="{_CODE}">bundle.explain()</code> says why'
+    parts = [
+        f'<div>{name} exported to <code style="{_CODE}">{escape(str(bundle.path))}</code></div>',
+        f'<div style="{_FAINT}{_CODE}">{escape("  ".join(bundle.files))}</div>',
+        *_report_parts(bundle.report),
+        f'<div style="{_FAINT}">{escape(_counts(bundle))}; {why}</div>',
+    ]
+    notes = [*bundle.notes, *(f"{_place(d)} {d.reason}" for d in bundle.questions)]
+    if notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        parts.append(f'<ul style="margin:4px 0 0;padding-left:20px">{items}</ul>')
+    return _frame(parts)
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """Every statement with its fate, as a table; every text in it escaped."""
+    rows = [
+        [
+            ("kept" if d.kept else "dropped") + (" ?" if d.question else ""),
+            d.statement.place,
+            _code_line(d),
+            d.reason,
+        ]
+        for d in explanation.decisions
+    ]
+    return _frame([_table(["", "where", "statement", "because"], rows, code=2)])
+
+
+def _report_parts(report: Report) -> list[str]:
+    style = f"color:{_COLOURS[report.verdict]};font-weight:600"
+    word = f'<span style="{style}">{_MARKS[report.verdict]} {escape(report.verdict)}</span>'
+    rest = escape(report.sentence()[len(report.verdict) :])
+    parts = [f'<div style="margin-top:4px">{word}{rest}</div>']
+    rows = [
+        [f"{_MARKS[r.result]} {r.result}", r.job_id, r.state, r.path, r.notebook, r.worker]
+        for r in report.rows
+        if r.path
+    ]
+    if rows:
+        parts.append(_table(["", "job", "state", "at", "notebook", "worker"], rows, code=4))
+    reasons = [f"job {r.job_id}: {r.reason}" for r in report.rows if r.reason]
+    parts += [f'<div style="{_FAINT}">{escape(text)}</div>' for text in reasons]
+    normalised = _normalised(report)
+    if normalised:
+        text = "left out of the comparison: " + "; ".join(normalised)
+        parts.append(f'<div style="{_FAINT}">{escape(text)}</div>')
+    return parts
+
+
+def _frame(parts: Iterable[str]) -> str:
+    return f'<div style="{_FONT}{_TEXT}font-variant-numeric:tabular-nums">{"".join(parts)}</div>'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, code: int) -> str:
+    """An HTML table; columns from ``code`` up to the last but one are set in the code font."""
+    last = len(head) - 1
+    top = "".join(
+        f'<th style="{_CELL}{_FAINT}font-weight:normal;border-bottom:{_LINE}">{escape(h)}</th>'
+        for h in head
+    )
+    body = ""
+    for row in rows:
+        cells = ""
+        for i, text in enumerate(row):
+            font = _CODE if i == code or code <= i < last else ""
+            cells += f'<td style="{_CELL}{font}overflow-wrap:anywhere">{escape(text)}</td>'
+        body += f"<tr>{cells}</tr>"
+    return (
+        f'<table style="border-collapse:collapse;margin:4px 0;{_TEXT}"><thead><tr>{top}</tr>'
+        f"</thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _counts(bundle: Bundle) -> str:
+    kept, dropped = len(bundle.kept), len(bundle.dropped)
+    return f"{kept} statement{'s' * (kept != 1)} kept, {dropped} dropped"
+
+
+def _place(decision: Decision) -> str:
+    word = "kept" if decision.kept else "dropped"
+    return f"{decision.statement.place} ({word}):"
+
+
+def _code_line(decision: Decision, limit: int = 60) -> str:
+    statement = decision.statement
+    magic = statement.magic
+    if magic is not None and not statement.facts.binds:
+        sign = {"line": "%", "cell": "%%", "shell": "!"}[magic.kind]
+        name = "" if magic.kind == "shell" else magic.name + " "
+        return _one_line(f"{sign}{name}{magic.line}", limit)
+    code = [line for line in statement.text.split("\n") if not line.lstrip().startswith("#")]
+    more = " ..." if len(code) > 1 else ""
+    return _one_line((code[0] if code else "") + more, limit)
+
+
+def _one_line(text: str, limit: int = 400) -> str:
+    plain = " ".join(text.split())
+    plain = "".join(c if c.isprintable() else "?" for c in plain)
+    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def _normalised(report: Report) -> list[str]:
+    return list(dict.fromkeys(n for row in report.rows for n in row.normalised))
