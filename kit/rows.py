@@ -87,9 +87,8 @@ _EVENT = (
     "seq, job_key, attempt, kind, time, data, payload, payload_file",
 )
 _ROW_COLUMNS = (
-    "number, key, id, session, handler, version, target, state, attempt, slot, submitted_at, "
-    "started_at, ended_at, delay_ms, execution_ms, memory, n_chunks, n_findings, error_message, "
-    "lost, cancel_asked, stuck, seq"
+    "number, key, names, session, version, state, attempt, slot, submitted_at, started_at, "
+    "ended_at, delay_ms, execution_ms, facts, n_chunks, n_findings, cancel_asked, stuck, seq"
 )
 _REALS = ("submitted_at", "started_at", "ended_at", "delay_ms", "execution_ms")
 _ROW_VALUES = ", ".join(_real(c) if c in _REALS else c for c in _ROW_COLUMNS.split(", "))
@@ -200,12 +199,14 @@ def read_rows(
 def _row(
     raw: list[Any], payload_of: Callable[[str], str | None], sessions: Callable[[int], str]
 ) -> JobRow:
-    (_number, key, id_, session, handler, version, target, state, attempt, slot) = raw[:10]
+    _number, key, names, session, version, state, attempt, slot, submitted = raw[:9]
     started, ended, delay, execution = (
-        None if value is None else float(value) for value in raw[11:15]
+        None if value is None else float(value) for value in raw[9:13]
     )
-    memory, chunks, findings, message, lost, cancel_asked, stuck, seq = raw[15:23]
-    request, request_file, done, done_file = raw[23:] or (None, None, None, None)
+    facts, chunks, findings, cancel_asked, stuck, seq = raw[13:19]
+    request, request_file, done, done_file = raw[19:] or (None, None, None, None)
+    id_, handler, target = json.loads(names)
+    message, lost, memory = (None, None, None) if facts is None else json.loads(facts)
     return JobRow(
         key=key,
         id=id_,
@@ -216,18 +217,18 @@ def _row(
         state=_STATES[state],
         attempt=attempt,
         slot=slot,
-        submitted_at=float(raw[10]),
+        submitted_at=float(submitted),
         started_at=started,
         ended_at=ended,
         delay_ms=delay,
         execution_ms=execution,
-        memory=() if memory is None else tuple(MemoryUse(**use) for use in json.loads(memory)),
+        memory=tuple(MemoryUse(**use) for use in memory or ()),
         n_chunks=chunks,
         n_findings=findings,
         error_message=message,
         lost=lost,
         cancel_asked=bool(cancel_asked),
-        stuck=stuck,
+        stuck=None if stuck is None else json.loads(stuck)[0],
         seq=seq,
         request=request if request_file is None else payload_of(request_file),
         done=done if done_file is None else payload_of(done_file),

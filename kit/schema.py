@@ -56,9 +56,9 @@ CREATE UNIQUE INDEX one_lost ON events(job_key, attempt) WHERE kind = 'lost';
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY,  -- order of submission
     key TEXT NOT NULL UNIQUE,
-    id TEXT NOT NULL,
+    names TEXT NOT NULL,         -- [id, handler, target]
     session INTEGER NOT NULL,    -- the one that queued the latest attempt
-    handler TEXT NOT NULL,
+    handler TEXT NOT NULL,       -- to search by; read from names, as target is
     version INTEGER NOT NULL,
     target TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -69,13 +69,11 @@ CREATE TABLE jobs (
     ended_at REAL,
     delay_ms REAL,
     execution_ms REAL,
-    memory TEXT,
+    facts TEXT,                  -- [error message, lost, memory] of the end
     n_chunks INTEGER NOT NULL DEFAULT 0,
     n_findings INTEGER NOT NULL DEFAULT 0,
-    error_message TEXT,
-    lost TEXT,
     cancel_asked INTEGER NOT NULL DEFAULT 0,
-    stuck TEXT,
+    stuck TEXT,                  -- [reason]
     seq INTEGER NOT NULL,        -- of its last event
     request_seq INTEGER NOT NULL,
     end_seq INTEGER
@@ -108,7 +106,9 @@ CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
 
 _THIS_ATTEMPT = "key = new.job_key AND attempt = new.attempt"
 
-# one for one the branches of kit.events.fold; tests/test_store.py holds them together
+# One for one the branches of kit.events.fold; tests/test_store.py holds them together.
+# json_extract with several paths gives an array of them as they are written. With one it would give
+# the text itself, and SQLite ends that at a NUL and makes no text at all of a lone surrogate.
 _TRIGGERS = f"""
 CREATE TRIGGER lost_never_replaces_an_end BEFORE INSERT ON events WHEN new.kind = 'lost'
 BEGIN
@@ -122,19 +122,19 @@ BEGIN
 END;
 CREATE TRIGGER fold_queued AFTER INSERT ON events WHEN new.kind = 'queued'
 BEGIN
-    INSERT INTO jobs (key, id, session, handler, version, target, state, attempt, submitted_at,
+    INSERT INTO jobs (key, names, session, handler, version, target, state, attempt, submitted_at,
                       seq, request_seq)
-    VALUES (new.job_key, json_extract(new.data, '$.job_id'), new.writer,
+    VALUES (new.job_key, json_extract(new.data, '$.job_id', '$.handler', '$.target'), new.writer,
             json_extract(new.data, '$.handler'), json_extract(new.data, '$.version'),
             json_extract(new.data, '$.target'), 'IN_QUEUE', new.attempt, new.time,
             new.seq, new.seq)
     ON CONFLICT (key) DO UPDATE SET
-        id = excluded.id, session = excluded.session, handler = excluded.handler,
+        names = excluded.names, session = excluded.session, handler = excluded.handler,
         version = excluded.version, target = excluded.target, state = excluded.state,
         attempt = excluded.attempt, submitted_at = excluded.submitted_at, seq = excluded.seq,
         request_seq = excluded.request_seq, slot = NULL, started_at = NULL, ended_at = NULL,
-        delay_ms = NULL, execution_ms = NULL, memory = NULL, n_chunks = 0, n_findings = 0,
-        error_message = NULL, lost = NULL, cancel_asked = 0, stuck = NULL, end_seq = NULL;
+        delay_ms = NULL, execution_ms = NULL, facts = NULL, n_chunks = 0, n_findings = 0,
+        cancel_asked = 0, stuck = NULL, end_seq = NULL;
 END;
 CREATE TRIGGER fold_seq AFTER INSERT ON events WHEN new.kind <> 'queued'
 BEGIN
@@ -161,14 +161,14 @@ BEGIN
 END;
 CREATE TRIGGER fold_stuck AFTER INSERT ON events WHEN new.kind = 'stuck'
 BEGIN
-    UPDATE jobs SET stuck = json_extract(new.data, '$.reason') WHERE {_THIS_ATTEMPT};
+    UPDATE jobs SET stuck = json_extract(new.data, '$.reason', '$.reason') WHERE {_THIS_ATTEMPT};
 END;
 CREATE TRIGGER fold_end AFTER INSERT ON events WHEN new.kind IN ({_REAL_ENDS}, 'lost')
 BEGIN
     -- the state of an end is its kind in capitals
     UPDATE jobs SET state = upper(new.kind), ended_at = new.time, execution_ms = new.ms,
-        memory = json_extract(new.data, '$.memory'), lost = json_extract(new.data, '$.lost'),
-        error_message = json_extract(new.data, '$.error.message'), end_seq = new.seq
+        facts = json_extract(new.data, '$.error.message', '$.lost', '$.memory'),
+        end_seq = new.seq
     WHERE {_THIS_ATTEMPT} AND ({UNFINISHED} OR (state = 'LOST' AND new.kind <> 'lost'));
 END;
 """
