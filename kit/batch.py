@@ -18,6 +18,8 @@ class BatchSource(Protocol):
 
     def wait_all(self, keys: Sequence[JobKey], timeout_s: float | None) -> bool: ...
 
+    def outputs(self, keys: Sequence[JobKey]) -> list[Any]: ...
+
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]: ...
 
     def frame_of(self, keys: Sequence[JobKey]) -> pandas.DataFrame: ...
@@ -68,7 +70,7 @@ class Batch:
             raise TimeoutError(
                 f"not all {len(self.jobs):,} jobs have ended after {timeout_s:g} s; they go on."
             )
-        return [job.result() for job in self.jobs]
+        return self._source.outputs([job.key for job in self.jobs])
 
     def cancel(self) -> None:
         """Ask for every job that has not ended to be cancelled; returns at once."""

@@ -336,7 +336,7 @@ _TYPES: dict[EventKind, type[Any]] = {
 }
 _FIELDS = {t: tuple(f.name for f in dataclasses.fields(t)) for t in set(_TYPES.values())}
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_NO_MEMORY: tuple[MemoryUse, ...] = ()
+_BOOL = {True: "true", False: "false"}
 
 
 def encode(data: Data) -> str:
@@ -344,8 +344,16 @@ def encode(data: Data) -> str:
     # by hand for the three kinds every job has: dataclasses.asdict costs 20 times as much
     if type(data) is Started:
         return f'{{"slot":{data.slot},"delay_ms":{data.delay_ms!r}}}'
-    if type(data) is Ended and data.error is None and data.lost is None and not data.memory:
-        return "{}" if data.execution_ms is None else f'{{"execution_ms":{data.execution_ms!r}}}'
+    if type(data) is Ended and data.error is None and data.lost is None:
+        took = "null" if data.execution_ms is None else repr(data.execution_ms)
+        if not data.memory:
+            return f'{{"execution_ms":{took}}}'
+        uses = ",".join(
+            f'{{"kind":"{m.kind}","device":{m.device},"before":{m.before},"peak":{m.peak},'
+            f'"after":{m.after},"own":{_BOOL[m.own]},"exact":{_BOOL[m.exact]}}}'
+            for m in data.memory
+        )
+        return f'{{"execution_ms":{took},"memory":[{uses}]}}'
     if type(data) is Queued:
         return _dumps(
             {

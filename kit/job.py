@@ -144,10 +144,7 @@ class Job:
         return self._output_or_raise()
 
     def _output_or_raise(self) -> Any:
-        view = self._source.view(self.key)
-        if view.state is not JobState.COMPLETED:
-            raise error_of(view)
-        return _output(view)
+        return output_or_raise(self._source.view(self.key))
 
     async def chunks(self) -> AsyncIterator[Any]:
         """Stream chunks as they come, from the first one, until the job ends."""
@@ -241,6 +238,13 @@ class Job:
     def wire(self) -> Wire:
         """What RunPod's worker would post for this job."""
         return wire_of(self.view)
+
+
+def output_or_raise(view: JobView) -> Any:
+    """The output of a job that has ended; one of the four job errors if it is not COMPLETED."""
+    if view.state is not JobState.COMPLETED:
+        raise error_of(view)
+    return _output(view)
 
 
 def _output(view: JobView) -> Any:

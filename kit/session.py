@@ -7,6 +7,7 @@ journal. Parts are made when first needed: ``import kit`` opens nothing.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,7 +21,7 @@ from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
 from kit.handler import Handler
 from kit.intake import Intake
-from kit.job import Job
+from kit.job import Job, output_or_raise
 from kit.payload import decode
 from kit.queue import Entry
 from kit.request import make
@@ -317,10 +318,22 @@ class Session:
 
         show_batch(self, batch)
 
+    def outputs(self, keys: Sequence[JobKey]) -> list[Any]:
+        """Outputs in the order of the keys; raises for the first that did not complete."""
+        rows = {row.key: row for row in self.store.rows(keys=keys, payloads=True)}
+        found: list[Any] = []
+        for key in keys:
+            row = rows[key]
+            if row.state is not JobState.COMPLETED or row.done is None:
+                found.append(output_or_raise(self.view(key)))
+            else:
+                found.append(json.loads(row.done).get("output"))
+        return found
+
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]:
         counts: dict[str, int] = {}
-        for state in self.store.states(keys):
-            counts[state] = counts.get(state, 0) + 1
+        for row in self.store.rows(keys=keys):
+            counts[str(row.state)] = counts.get(str(row.state), 0) + 1
         order = [str(s) for s in JobState]
         return {state: counts[state] for state in order if state in counts}
 

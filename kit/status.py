@@ -14,9 +14,8 @@ def status_text(session: Session) -> str:
         ("session", store.session_id),
         ("journal", str(store.path)),
     ]
-    reason = getattr(store, "reason", "")
-    if reason:
-        rows.append(("", reason))
+    rows.append(("", store.place.reason))
+    rows += [("", note) for note in store.notes]
     rows.append(("target", session.target))
     rows.append(("autorun", "on" if session.autorun else "off"))
     rows.append(("runpod", f"{sdk_version()} installed"))
