@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,9 +147,7 @@ def _version() -> str:
     try:
         return importlib.metadata.version("handler-kit")
     except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        import kit
-
-        return kit.__version__
+        return str(getattr(sys.modules.get("kit"), "__version__", "0"))
 
 
 def _test_input(jobs: Sequence[JobView], handler: HandlerVersion) -> str | None:
