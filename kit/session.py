@@ -203,6 +203,9 @@ class Session:
     def wait_all(self, keys: Sequence[JobKey], timeout_s: float | None) -> bool:
         return self.waiting.all(keys, timeout_s)
 
+    def when_each_ended(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
+        return self.waiting.when_each(keys, call)
+
     async def wait_async(self, key: JobKey) -> None:
         await self.waiting.awaited(key)
 

@@ -147,6 +147,10 @@ class Waiting:
         finally:
             unsubscribe()
 
+    def when_each(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
+        """Call once per job when it has ended; returns how many had ended already."""
+        return sum(not self._owner.worker.when_ended(key, call) for key in keys)
+
     def when_all(self, keys: Sequence[JobKey], call: Callable[[], None]) -> None:
         """Call once every job has ended: from the control thread, or at once if all have."""
         counting, left = threading.Lock(), [len(keys) + 1]
@@ -158,10 +162,8 @@ class Waiting:
             if last:
                 call()
 
-        for key in keys:
-            if not self._owner.worker.when_ended(key, one_less):
-                one_less()
-        one_less()
+        for _ in range(self.when_each(keys, one_less) + 1):
+            one_less()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

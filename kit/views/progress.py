@@ -1,0 +1,102 @@
+"""The progress of ``kit.map`` under its cell: one bar that fills, then counts by state."""
+
+from __future__ import annotations
+
+import html
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kit.batch import Batch, progress_text
+
+if TYPE_CHECKING:
+    from kit.events import JobKey
+
+_EVERY_S = 0.25
+_COLOURS = {
+    "COMPLETED": "#0b8f6a",
+    "FAILED": "#d1491f",
+    "TIMED_OUT": "#d1491f",
+    "CANCELLED": "#8a5fc0",
+    "LOST": "#8d949c",
+    "IN_PROGRESS": "#2f7fd1",
+    "IN_QUEUE": "#9aa3ad",
+}
+
+
+class Source(Protocol):
+    """What the bar needs of a session."""
+
+    def call_later(self, delay_s: float, function: Callable[[], None]) -> None: ...
+
+    def when_each_ended(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
+        """Call once per job when it has ended; returns how many had ended already."""
+
+    def states(self, keys: Sequence[JobKey]) -> dict[str, int]: ...
+
+
+def bundle(done: int, total: int, states: dict[str, int]) -> dict[str, str]:
+    """What is displayed: text, and HTML made of numbers and RunPod's state names only."""
+    share = 100.0 if total == 0 else 100.0 * done / total
+    bars = "".join(
+        f'<span style="display:inline-block;height:100%;width:{100 * count / max(1, total):.2f}%;'
+        f'background:{_COLOURS.get(state, "#9aa3ad")}"></span>'
+        for state, count in states.items()
+    ) or (
+        f'<span style="display:inline-block;height:100%;width:{share:.2f}%;background:#2f7fd1"></span>'
+    )
+    counts = ", ".join(
+        f"{count:,} {html.escape(state.lower().replace('_', ' '))}"
+        for state, count in states.items()
+    )
+    label = f"{done:,} of {total:,} jobs" + (f": {counts}" if counts else "")
+    return {
+        "text/plain": progress_text(done, total, states),
+        "text/html": (
+            '<div style="font:13px var(--jp-ui-font-family,system-ui,sans-serif);'
+            'font-variant-numeric:tabular-nums;max-width:640px">'
+            '<div style="height:8px;border-radius:4px;overflow:hidden;white-space:nowrap;font-size:0;'
+            f'background:var(--jp-layout-color3,#dde1e6)" role="progressbar" aria-valuenow="{done}" '
+            f'aria-valuemin="0" aria-valuemax="{total}">{bars}</div>'
+            f'<div style="margin-top:4px;color:var(--jp-ui-font-color1,#333)">{label}</div></div>'
+        ),
+    }
+
+
+def show_batch(source: Source, batch: Batch) -> None:
+    """Display a batch under the running cell and keep it up to date until all its jobs ended."""
+    from IPython.core.getipython import get_ipython
+    from IPython.display import publish_display_data
+
+    keys = [job.key for job in batch.jobs]
+    total = len(keys)
+    counting = threading.Lock()
+    ended = [0]
+
+    def one_ended() -> None:
+        with counting:
+            ended[0] += 1
+
+    already = source.when_each_ended(keys, one_ended)
+    with counting:
+        ended[0] += already
+    shell: Any = get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        sys.stdout.write(progress_text(ended[0], total, source.states(keys)) + "\n")
+        return
+    ident = {"display_id": f"kit-batch-{uuid.uuid4().hex}"}
+
+    def draw(*, update: bool) -> bool:
+        done = ended[0]
+        states = source.states(keys) if done >= total else {}
+        publish_display_data(bundle(done, total, states), transient=ident, update=update)
+        return done >= total
+
+    def again() -> None:
+        if not draw(update=True):
+            source.call_later(_EVERY_S, again)
+
+    if not draw(update=False):
+        source.call_later(_EVERY_S, again)
