@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 if sys.platform == "win32":
     import msvcrt
@@ -64,7 +65,7 @@ class SessionLock:
             if _held.get(_name(path)) == os.getpid():
                 raise BlockingIOError(f"{path} is held by this process")
             self._take(path)
-            _held[_name(path)] = os.getpid()
+            self._pid = _held[_name(path)] = os.getpid()
 
     def _take(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
@@ -97,14 +98,15 @@ class SessionLock:
 
     def hold(self) -> None:
         """Take the lock again. It falls when the user's code copies the file, for one."""
-        if self.real and _held.get(_name(self.path)) == os.getpid():
+        if self.real and self._pid == os.getpid():
             _lock(self._fd)
 
     def release(self) -> None:
         """Give the lock up and remove the file. Does nothing in a forked child or a second time."""
-        if _held.get(_name(self.path)) != os.getpid():
+        if self._pid != os.getpid():
             return
-        del _held[_name(self.path)]
+        self._pid = 0
+        _held.pop(_name(self.path), None)
         if sys.platform == "win32":
             os.close(self._fd)
             self.path.unlink(missing_ok=True)
@@ -128,15 +130,20 @@ def is_free(path: Path) -> bool:
         got = _lock(fd)
         if got is False:
             return False
-        try:
-            owner = json.loads(os.read(fd, 4096) or b"{}")
-        except ValueError:
-            owner = {}
+        owner = _owner(os.read(fd, 4096))
         if got and owner.get("real", True):
             return True
         return _is_dead(owner)
     finally:
         os.close(fd)
+
+
+def _owner(text: bytes) -> dict[str, Any]:
+    try:
+        owner = json.loads(text)
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
 
 
 def _name(path: Path) -> str:
@@ -159,7 +166,7 @@ def _lock(fd: int) -> bool | None:
     return True
 
 
-def _is_dead(owner: dict[str, object]) -> bool:
+def _is_dead(owner: dict[str, Any]) -> bool:
     """By process id, and only where that says something: on the same boot of the same machine."""
     pid = owner.get("pid")
     if owner.get("host") != host() or not isinstance(pid, int):

@@ -366,7 +366,7 @@ class Counting:
 
 
 def test_an_append_is_one_statement_whatever_its_size(store: Store) -> None:
-    counting = store._writer.connection = Counting(store._writer.connection)  # type: ignore
+    counting = store._writer.connection = Counting(store._writer.connection)  # type: ignore[assignment]
     store.append(job("a"))
     assert counting.during(lambda: store.append(job("b")[:1])) == 1
     many = [e for i in range(writer_module.ROWS // 3) for e in job(f"many-{i}")]
@@ -380,7 +380,7 @@ def test_an_append_is_one_statement_whatever_its_size(store: Store) -> None:
 
 def test_reading_takes_few_statements(store: Store) -> None:
     store.append([e for i in range(5000) for e in job(f"k{i}")])
-    counting = store._reader = Counting(store._reader)  # type: ignore
+    counting = store._reader = Counting(store._reader)  # type: ignore[assignment]
     assert counting.during(lambda: store.after(0)) < 12
     assert counting.during(lambda: store.rows()) < 12
     assert counting.during(lambda: store.view(JobKey("k77"))) == 1
