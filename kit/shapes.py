@@ -21,7 +21,7 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
             "sk-",
             r"sk-(?=[A-Za-z0-9_-]*\d)(?:[A-Za-z0-9]+-){0,3}[A-Za-z0-9_]{16,}[A-Za-z0-9_-]*",
         ),
-        ("AWS access key", "AKIA", r"AKIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
+        ("AWS access key", "AKIA", r"AKIA[0-9A-Z]{9}(?!EXAMPLE)[0-9A-Z]{7}(?![A-Za-z0-9])"),
         ("AWS access key", "ASIA", r"ASIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
         ("GitHub token", "gh", r"gh[pousr]_[A-Za-z0-9]{30,}"),
         ("GitHub token", "github_pat_", r"github_pat_[A-Za-z0-9_]{22,}"),
@@ -36,8 +36,8 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         (
             "private key",
             "PRIVATE KEY",
-            # to its end, or to the end of the text if it is cut off
-            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z0-9 ]*-----)?",
+            # to its end, or as far as it looks like one
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:[\s\S]{0,8000}?-----END [A-Z0-9 ]*-----|[A-Za-z0-9+/=\s\\]*)",
         ),
         (
             "JSON web token",
@@ -52,7 +52,7 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         (
             "password in a URL",
             "://",
-            r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"]{0,100}:(?=[^\s/@'\"]*\d)[^\s/@'\"{}$<>]{8,}@",
+            r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@,'\"]{0,100}:(?=[^\s/@'\"]*\d)[^\s/@,'\"{}$<>]{8,}@",
         ),
     )
 )
@@ -79,11 +79,23 @@ _KEY_BEFORE = frozenset(
 _TOKEN_BEFORE = frozenset(
     {"pad", "eos", "bos", "unk", "mask", "sep", "cls", "image", "video", "audio", "special", "stop"}
     | {"start", "end", "num", "max", "min", "begin", "first", "last", "next", "new", "prefix"}
-    | {"suffix", "cur", "current", "context", "fim", "system", "user", "page", "continuation"}
+    | {
+        "suffix",
+        "input",
+        "output",
+        "cur",
+        "current",
+        "context",
+        "fim",
+        "system",
+        "user",
+        "page",
+        "continuation",
+    }
 )
 _PLACEHOLDER = re.compile(
-    r"password|passwd|secret|token|key|example|your|dummy|placeholder|change|xxx|\.\.\.|insert|[<>{}$]"
-    r"|^https?:|^/|^\./",
+    r"password|passwd|secret|token|key|example|your|dummy|placeholder|change|xxx|abc123|\.\.\.|insert"
+    r"|[<>{}$]|^https?:|^/|^\./|^[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+$",
     re.IGNORECASE,
 )
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|data:[a-z]+/)[^\s\"']+")
@@ -93,6 +105,11 @@ _LONGEST = 160
 #: a line that is nothing but a piece of data: no comma after the quote, as in a list of strings
 _DATA_LINE = re.compile(r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]{60,}={0,2}(?:\\n)?["']?[\s)+\\]*$""")
 _DATA_END = re.compile(r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]*={0,2}(?:\\n)?["']?[\s)+\\,]*$""")
+_PEM_BODY = re.compile(r"[A-Za-z0-9+/]{32}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_HEX_PIECE = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{16,}(?![A-Za-z0-9])")
+#: words of a CamelCase name
+_NAME_WORD = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}")
 _DIGEST = re.compile(r"sha(?:1|224|256|384|512)-", re.IGNORECASE)
 
 
@@ -109,7 +126,8 @@ def shapes_in(text: str) -> Iterator[tuple[int, str]]:
     for kind, needs, pattern in _SHAPES:
         if needs in text:
             for match in pattern.finditer(text):
-                yield text.count("\n", 0, match.start()) + 1, kind
+                if _is_meant(kind, match[0]):
+                    yield text.count("\n", 0, match.start()) + 1, kind
     in_data = False
     lines = text.split("\n")
     for number, line in enumerate(lines, 1):
@@ -118,7 +136,7 @@ def shapes_in(text: str) -> Iterator[tuple[int, str]]:
             *_ENV_LINE.finditer(line),
             *_QUERY.finditer(line),
         ):
-            if _names_a_secret(match[1]) and _may_be_secret(match[2]):
+            if _may_be_secret(match[2]) and _names_a_secret(match[1], match[2]):
                 yield number, f"value given to {match[1][:40]}"
         data = bool(_DATA_LINE.match(line))
         # base64 in lines of 60 to 76 characters: a picture, not sixty keys
@@ -132,17 +150,25 @@ def shapes_in(text: str) -> Iterator[tuple[int, str]]:
                     yield number, f"random string of {len(run)} characters"
 
 
-def _names_a_secret(name: str) -> bool:
+def _is_meant(kind: str, found: str) -> bool:
+    """Not the words of a parser or an example: a PEM header alone, ``user:password@``."""
+    if kind == "private key":
+        return len(_PEM_BODY.findall(found)) > 0
+    return kind != "password in a URL" or not _PLACEHOLDER.search(found.partition("://")[2])
+
+
+def _names_a_secret(name: str, value: str) -> bool:
     """Whether a name is one that keys are given: ``api_key``, ``HF_TOKEN``, ``clientSecret``."""
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = [word.lower() for word in _WORDS.findall(name) if not word.isdigit()]
     if not words or "public" in words:
         return False
-    if _SECRET_WORDS.intersection(words):
-        return True
     before = words[-2] if len(words) > 1 else ""
+    if words[-1] == "token":
+        # what services call a token is often the id of a request
+        return before not in _TOKEN_BEFORE and not _UUID.fullmatch(value)
     if words[-1] == "key":
         return before in _KEY_BEFORE or (name.isupper() and len(words) > 1)
-    return words[-1] == "token" and before not in _TOKEN_BEFORE
+    return words[-1] in _SECRET_WORDS
 
 
 def _may_be_secret(value: str) -> bool:
@@ -155,21 +181,23 @@ def _may_be_secret(value: str) -> bool:
 def _is_random(run: str) -> bool:
     """Whether a run of 32 characters or more was drawn rather than written.
 
-    Random text changes between capitals, small letters and digits at more than every second
-    character; names, however long, do so once a word. Hex has at most four bits a character.
+    Random text changes between capitals, small letters and digits at every second character or so;
+    names, however long, do so once a word, and are made of words. Hex is a digest.
     """
-    if len(run) > _LONGEST:
+    if len(run) > _LONGEST or _DIGEST.match(run):
         return False
-    plain = "".join(filter(str.isalnum, run))
-    if len(plain) < 0.9 * len(run.rstrip("=")):
+    bare = _HEX_PIECE.sub("", run.rstrip("="))
+    plain = "".join(filter(str.isalnum, bare))
+    if len(plain) < 28 or len(plain) < 0.86 * len(bare) or _entropy(plain) < 3.8:
         return False
-    if _entropy(plain) <= 4.0 or _DIGEST.match(run) or media_of(run):
+    if _UUID.fullmatch(run) or media_of(run):
         return False
     kinds = ["d" if c.isdigit() else "u" if c.isupper() else "l" for c in plain]
     changes = sum(a != b for a, b in pairwise(kinds)) / (len(kinds) - 1)
     if "u" in kinds and "l" in kinds:
-        return changes >= (0.4 if "d" in kinds else 0.45)
-    return kinds.count("d") >= 3 and changes >= 0.22
+        words = sum(map(len, _NAME_WORD.findall(plain)))
+        return words < 0.75 * len(plain) and changes >= (0.3 if "d" in kinds else 0.35)
+    return kinds.count("d") >= 3 and changes >= 0.16
 
 
 def _entropy(text: str) -> float:
