@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 import types
 from collections.abc import Callable, Generator
 from typing import Any
@@ -68,26 +69,31 @@ class Guard:
             self._fired = True
             return bool(_set_async_exc(self._thread, Stop))
 
-    def drive(self, key: str, awaitable: Any) -> Any:
+    def drive(self, key: str, awaitable: Any, step_took: Callable[[float], None]) -> Any:
         """Await a coroutine (or one step of an async generator) with every step guarded.
 
         An async handler in a tight loop never gives its ``task.cancel()`` a chance; step by step it
-        can be stopped like a sync one.
+        can be stopped like a sync one. ``step_took`` hears of every step's seconds.
         """
         if not hasattr(awaitable, "send"):
             awaitable = awaitable.__await__()
-        return _drive(self, key, awaitable)
+        return _drive(self, key, awaitable, step_took)
 
 
 @types.coroutine
-def _drive(guard: Guard, key: str, inner: Any) -> Generator[Any, Any, Any]:
+def _drive(
+    guard: Guard, key: str, inner: Any, step_took: Callable[[float], None]
+) -> Generator[Any, Any, Any]:
     step: Callable[..., Any] = inner.send if hasattr(inner, "send") else inner.__next__
     args: tuple[Any, ...] = (None,) if hasattr(inner, "send") else ()
     while True:
+        began = time.perf_counter()
         try:
             waiting_for = guard.call(key, step, *args)
         except StopIteration as stop:
             return stop.value
+        finally:
+            step_took(time.perf_counter() - began)
         try:
             sent = yield waiting_for
         except GeneratorExit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from collections.abc import Callable
 from typing import Any
 
 from kit import findings
@@ -40,15 +39,7 @@ def static_findings(code: str, handler: Handler) -> tuple[Finding, ...]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) and node not in inside:
             add(findings.top_level_await(), node)
-    limit = handler.options.concurrency_modifier
-    if limit is not None and handler.kind.blocks and _gives_more_than_one(limit):
-        notes[("K215", "")] = findings.at(findings.sync_concurrency(limit(1)), where)
     return tuple(notes.values())
-
-
-def _gives_more_than_one(modifier: Callable[[int], int]) -> bool:
-    # only the constant of --concurrency: a modifier of the user's may have effects
-    return getattr(modifier, "__module__", None) == "kit.registration" and modifier(1) > 1
 
 
 def line_of(tree: ast.Module, function: Any) -> int | None:

@@ -211,8 +211,11 @@ class Notebook:
                 self._register(running, result)
         except KitError as exc:
             self._refuse(exc, result)
-        except KeyboardInterrupt:
-            print("Interrupted: the job goes on unless this cell started it.", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            # Waiting for the job of this very cell: the wait has cancelled it already.
+            print("Interrupted: the job that this cell started is cancelled.", file=sys.stderr)
+            if result is not None:
+                result.error_in_exec = stop
         except Exception as exc:
             # a fault of the kit's own: IPython would print it and let Run All go on
             self._refuse(KitError(f"the kit failed here: {type(exc).__name__}: {exc}"), result, exc)

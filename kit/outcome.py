@@ -61,6 +61,11 @@ class Run:
     emit: Emit
     guard: Guard | None
     notes: list[Finding] = field(default_factory=list)
+    #: seconds of the longest stretch between two awaits
+    longest_step_s: float = 0.0
+
+    def step_took(self, seconds: float) -> None:
+        self.longest_step_s = max(self.longest_step_s, seconds)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args) if self.guard is None else self.guard.call(self.key, function, *args)
@@ -72,7 +77,7 @@ class Run:
             return await awaitable
         if hasattr(awaitable, "_asyncio_future_blocking"):  # a Future or Task: no code to guard
             return await awaitable
-        return await self.guard.drive(self.key, awaitable)
+        return await self.guard.drive(self.key, awaitable, self.step_took)
 
 
 def finish(this: Run, result: dict[str, Any], error: ErrorInfo | None) -> Outcome:

@@ -8,6 +8,7 @@ would post nothing, the job FAILS here and says why.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 from typing import Any
@@ -20,6 +21,9 @@ from kit.outcome import Emit, Outcome, Run, error_text, escaped, failure, finish
 from kit.streaming import stream
 
 __all__ = ["Emit", "Outcome", "run"]
+
+#: seconds between two awaits after which an async handler counts as blocking its loop
+_BLOCKED_S = 1.0
 
 
 async def run(
@@ -53,15 +57,18 @@ async def run(
         outcome = await _single(this)
     if _changed(job, request):
         this.notes.append(findings.input_changed())
-    if this.notes:
-        outcome = Outcome(
-            outcome.kind,
-            outcome.done,
-            outcome.error,
-            outcome.lost,
-            outcome.findings + tuple(this.notes),
-        )
-    return outcome
+    if this.longest_step_s > _BLOCKED_S and not handler.kind.blocks:
+        this.notes.append(findings.loop_blocked(this.longest_step_s))
+    place = _place(handler)
+    notes = tuple(findings.at(note, place) for note in (*outcome.findings, *this.notes))
+    return dataclasses.replace(outcome, findings=notes)
+
+
+def _place(handler: Handler) -> str:
+    if handler.info.cell is None:
+        return ""
+    line = "" if handler.info.line is None else f", line {handler.info.line}"
+    return f"In [{handler.info.cell}]{line}"
 
 
 def _changed(job: dict[str, Any], request: str) -> bool:

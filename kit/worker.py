@@ -79,6 +79,7 @@ class Worker:
         self._targets: dict[str, Any] = {}
         self._timers: dict[JobKey, asyncio.TimerHandle] = {}
         self._closing = False
+        self._told: set[tuple[str, int]] = set()
         #: why the journal cannot be written at the moment; None when all is well
         self.fault: StoreError | None = None
         self.loop = asyncio.new_event_loop()
@@ -174,6 +175,10 @@ class Worker:
             return current
         given: object = limit  # it is user code, whatever its annotation says
         if isinstance(given, int) and given >= 1:
+            at = (head.handler.name, head.handler.version)
+            if given > 1 and head.handler.kind.blocks and at not in self._told:
+                self._told.add(at)  # once per version, not once per job
+                self._find(head, findings.sync_concurrency(given))
             return given
         self._find(head, findings.bad_modifier(f"returned {given!r}"))
         return current
