@@ -94,6 +94,9 @@ class Mirror:
                 self.problem = None
                 return False
             self.copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # left by a copy that was cut off; the lock says that it is not being made
+            for half in self.copy.parent.glob(f"{self.copy.name}.*.tmp*"):
+                half.unlink(missing_ok=True)
             # files first: a copy must not name one that is not there
             self._copy_files()
             temporary = self.copy.with_name(f"{self.copy.name}.{os.getpid()}.tmp")

@@ -55,7 +55,21 @@ def test_nothing_is_known_without_the_file() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    "nfs nfs4 nfsd fuse fuse.sshfs fuse.juicefs fuse.ceph cifs smb3 9p ceph lustre beegfs".split(),
+    [
+        "nfs",
+        "nfs4",
+        "nfsd",
+        "fuse",
+        "fuse.sshfs",
+        "fuse.juicefs",
+        "fuse.ceph",
+        "cifs",
+        "smb3",
+        "9p",
+        "ceph",
+        "lustre",
+        "beegfs",
+    ],
 )
 def test_network(kind: str) -> None:
     assert home.is_network(kind)
@@ -63,7 +77,19 @@ def test_network(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    "ext4 xfs btrfs overlay tmpfs zfs apfs f2fs fuseblk fuse.fuse-overlayfs notnfs".split(),
+    [
+        "ext4",
+        "xfs",
+        "btrfs",
+        "overlay",
+        "tmpfs",
+        "zfs",
+        "apfs",
+        "f2fs",
+        "fuseblk",
+        "fuse.fuse-overlayfs",
+        "notnfs",
+    ],
 )
 def test_local(kind: str) -> None:
     assert not home.is_network(kind)
