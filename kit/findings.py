@@ -108,6 +108,15 @@ def escaped(name: str, dies: bool) -> Finding:
     )
 
 
+def speechless(name: str, second: str) -> Finding:
+    return Finding(
+        "K207",
+        f"{name} raises {second} when it is asked for its text: RunPod's worker breaks while it "
+        "writes the error down and posts nothing; the client waits until the execution timeout.",
+        remedy="Give the exception a __str__ that works.",
+    )
+
+
 def nested_loop() -> Finding:
     return Finding(
         "K208",

@@ -33,8 +33,8 @@ class HandlerKind(str, Enum):
 def kind_of(function: Callable[..., Any]) -> HandlerKind:
     """Kind of a handler, by the SDK's own rule (runpod 1.12.0, ``rp_handler.is_generator``).
 
-    A callable object with a generator ``__call__``, a ``functools.partial`` of a generator or a
-    function that *returns* a generator is not a streaming handler there, and so not here.
+    A callable object with a generator ``__call__`` or a function that *returns* a generator is not
+    a streaming handler there, and so not here; a ``functools.partial`` of a generator is.
     """
     if inspect.isasyncgenfunction(function):
         return HandlerKind.ASYNC_GENERATOR

@@ -111,6 +111,8 @@ def _unsendable(this: Run, result: dict[str, Any], fault: PayloadError) -> Outco
         # as the handler: a nesting too deep or a number too long fails there, as an error it posts.
         f"{result.get('output')}"
     except Exception as exc:
+        if (silent := speechless(exc)) is not None:
+            return silent
         body, error = failure(exc, this)
         if this.handler.options.refresh_worker:
             body["stopPod"] = True
@@ -155,12 +157,11 @@ def error_text(value: Any) -> str:
 
 
 def failure(exc: Exception, this: Run) -> tuple[dict[str, Any], ErrorInfo]:
-    """The body and the facts of a raised exception, as ``rp_job.run_job`` writes them."""
-    shown = trace(exc)
-    try:
-        message = str(exc)
-    except Exception as second:
-        message = f"<{type(exc).__name__} whose str() raises {type(second).__name__}>"
+    """The body and the facts of a raised exception, as ``rp_job.run_job`` writes them.
+
+    What ``str(exc)`` raises comes through, as it does there: see :func:`speechless`.
+    """
+    shown, message = trace(exc), str(exc)
     info = {
         "error_type": str(type(exc)),
         "error_message": message,
@@ -202,6 +203,19 @@ def escaped(exc: BaseException) -> Outcome:
         note.sentence,
         (note,),
     )
+
+
+def speechless(exc: Exception) -> Outcome | None:
+    """An exception whose own ``str()`` raises: the worker breaks while it writes it down."""
+    try:
+        str(exc)
+    except BaseException as second:
+        name, other = type(exc).__name__, type(second).__name__
+        note = findings.speechless(name, other)
+        message = f"<{name} whose str() raises {other}>"
+        error = ErrorInfo(str(type(exc)), message, trace(exc))
+        return Outcome(EventKind.FAILED, None, error, note.sentence, (note,))
+    return None
 
 
 _BOUND_TO_NOTEBOOK = (

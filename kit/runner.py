@@ -17,7 +17,7 @@ from kit import findings
 from kit.events import ErrorInfo, Finding
 from kit.guard import Guard, Stop
 from kit.handler import Handler
-from kit.outcome import Emit, Outcome, Run, error_text, escaped, failure, finish
+from kit.outcome import Emit, Outcome, Run, error_text, escaped, failure, finish, speechless
 from kit.streaming import stream
 
 __all__ = ["Emit", "Outcome", "run"]
@@ -109,6 +109,8 @@ async def _single(this: Run) -> Outcome:
             if not result:
                 this.notes.append(findings.empty_output())
     except Exception as exc:
+        if (silent := speechless(exc)) is not None:
+            return silent
         result, error = failure(exc, this)
     except Stop:
         raise

@@ -13,7 +13,7 @@ from kit.errors import PayloadError
 from kit.events import ErrorInfo, EventKind, Finding
 from kit.guard import Stop
 from kit.handler import HandlerKind
-from kit.outcome import Outcome, Run, as_error, escaped, explain, failure, finish
+from kit.outcome import Outcome, Run, as_error, escaped, explain, failure, finish, speechless
 from kit.payload import encode, size_findings
 from kit.trace import trace
 
@@ -47,11 +47,9 @@ async def stream(this: Run) -> Outcome:
         finally:
             await _close(this, generator)
     except Exception as exc:
-        shown = trace(exc)
-        try:
-            message = str(exc)
-        except Exception as second:  # the worker's own f-string fails in the same way
-            return escaped(second)
+        if (silent := speechless(exc)) is not None:
+            return silent
+        shown, message = trace(exc), str(exc)
         result = {"error": f"handler: {message} \ntraceback: {shown}"}
         error = ErrorInfo(str(type(exc)), message, shown)
         explain(exc, this)
@@ -113,6 +111,8 @@ async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | N
     try:
         f"{part}"  # logged inside the worker's own `try`: fails there as the handler's error
     except Exception as exc:
+        if (silent := speechless(exc)) is not None:
+            return silent
         _, error = failure(exc, this)
         body = {"error": f"handler: {error.message} \ntraceback: {error.traceback}"}
         return Outcome(EventKind.FAILED, encode(body).text, error)

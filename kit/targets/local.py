@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 import threading
 import time
+import traceback
 from typing import Any
 
 from kit import findings, runner, torchstate
@@ -214,6 +215,12 @@ async def run_entry(worker: Worker, entry: Entry, guard: Guard | None) -> tuple[
         outcome = Outcome(EventKind.CANCELLED, None)
     except KitError as exc:
         outcome = Outcome(EventKind.FAILED, None, ErrorInfo("", str(exc)), str(exc))
+    except BaseException as exc:
+        # A fault of the kit's own, or of what a result does when it is compared or written: without
+        # an end the job would be IN_PROGRESS for ever and its slot taken.
+        reason = f"the kit failed to run this job: {type(exc).__name__}"
+        error = ErrorInfo(str(type(exc)), reason, traceback.format_exc())
+        outcome = Outcome(EventKind.FAILED, None, error, reason)
     finally:
         JOB.reset(token)
     return outcome, extra
