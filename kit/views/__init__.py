@@ -1,0 +1,1 @@
+"""What a person sees: cards, panel, tables and figures, all read from the journal."""

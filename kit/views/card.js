@@ -1,0 +1,116 @@
+// The card: three bands in the page, and the line to the kernel. This file comes last.
+
+class CardView {
+  constructor(board, element) {
+    this.board = board;
+    this.host = element;
+    this.root = make("div", "kit-card");
+    this.head = new HeadBand(board);
+    this.summary = new SummaryBand(board);
+    this.timeline = new Timeline(board, { select: (i) => this.select(i), open: () => this.pane.focus() });
+    this.pane = new Pane(board);
+    this.list = new JobList(board);
+    this.empty = make("div", "kit-empty");
+    this.empty.hidden = true;
+    this.spoken = make("div", "kit-unseen");
+    this.spoken.setAttribute("aria-live", "polite");
+    this.body = make("div", "kit-body");
+    this.body.append(this.timeline.element, this.pane.element);
+    this.root.append(this.head.element, this.head.note, this.summary.element, this.empty, this.body, this.list.element, this.spoken);
+    this.attach();
+    this.stops = [board.onChange((what) => this.draw(what)), onThemeChange(() => this.restyle())];
+  }
+
+  /** In the page, and marked as live: the static outputs beside it hide by that mark. */
+  attach() {
+    this.host.replaceChildren(this.root);
+    this.host.classList.add("kit-live");
+    this.restyle();
+  }
+
+  close() {
+    for (const stop of this.stops) stop();
+    this.timeline.close();
+  }
+
+  restyle() {
+    requestAnimationFrame(() => {
+      if (!this.root.isConnected) return;
+      this.board.look = readLook(this.root);
+      this.draw("theme");
+    });
+  }
+
+  select(i) {
+    this.board.select(i);
+    if (i < 0) return;
+    const { jobs } = this.board;
+    const took = jobs.took(i, this.board.now());
+    say(this.spoken, `job ${jobs.id(i)}, ${stateWord(jobs.state[i])}${Number.isFinite(took) ? `, ${duration(took)}` : ""}`);
+  }
+
+  draw(what) {
+    const { board } = this;
+    if (what === "alive") {
+      this.drawAlive();
+      return;
+    }
+    if (!board.alive || !board.look) return;
+    if (what === "clicks" || what === "head" || what === "snapshot" || what === "theme") this.head.draw();
+    else this.head.drawButtons();
+    if (what === "clicks" || what === "live") {
+      if (what === "live") this.pane.draw("live");
+      return;
+    }
+    if (what === "part") {
+      this.pane.draw("part");
+      return;
+    }
+    const none = board.started && board.jobs.n === 0;
+    this.body.hidden = none || !board.started;
+    this.summary.element.hidden = none;
+    this.empty.hidden = !none;
+    if (none) this.drawEmpty();
+    this.summary.draw();
+    this.timeline.draw();
+    this.pane.draw(what);
+    this.list.draw();
+  }
+
+  drawEmpty() {
+    const example = this.board.head.example ?? "{...}";
+    const text = make("span", "", "No jobs yet. Run one: ");
+    this.empty.replaceChildren(text, make("code", "kit-code", `kit.run(${example})`));
+  }
+
+  /** The kernel that drove this card is gone: the static picture beside it takes its place. */
+  drawAlive() {
+    if (this.board.alive) {
+      this.attach();
+      return;
+    }
+    this.host.classList.remove("kit-live");
+    this.host.replaceChildren();
+  }
+}
+
+export default function card() {
+  let board = null;
+  return {
+    initialize({ model }) {
+      board = new Board((content) => model.send(content));
+      model.on("msg:custom", (content, buffers) => board.receive(content, buffers));
+      // JupyterLab: the kernel restarted, or the connection was made anew. If it is alive it answers.
+      model.on("comm_live_update", () => {
+        board.lost();
+        board.hello();
+      });
+    },
+    render({ el }) {
+      const view = new CardView(board, el);
+      if (board.started) view.draw("snapshot");
+      board.hello();
+      return () => view.close();
+    },
+  };
+}

@@ -1,0 +1,315 @@
+"""The card under a ``%%handler`` cell: live while the kernel lives, a picture when it does not."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kit.controls import Controls
+from kit.events import JobState
+from kit.handler import HandlerVersion
+from kit.views import codec, outputs
+from kit.views.live import Live
+from kit.views.outputs import Slot
+from kit.views.static import SHOWN, Picture, picture_html, picture_text, title_of
+from kit.views.table import counts_of
+from kit.views.thread import views
+
+if TYPE_CHECKING:
+    from kit.store import Store
+    from kit.views.widget import Line
+
+__all__ = ["Card", "show_job"]
+
+#: seconds without an answer after which the static card says what is missing in the front end
+ANSWER_S = 3.0
+#: seconds without a cell and without a job before the picture is drawn
+IDLE_S = 1.0
+#: seconds between two renewals of the static table
+RENEW_S = 1.0
+NO_VIEW = (
+    "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
+    "installed where the Jupyter server runs, and this page reloaded once."
+)
+#: what stands where the picture will be, until there is one
+_NO_PICTURE = {"text/plain": ""}
+_PICTURE_PX = (960, 320)
+Absences = Callable[[], Iterable[object]]
+
+
+class Face:
+    """What cards and panels share: three outputs, kept fresh, and one widget for all of its lives.
+
+    Parameters
+    ----------
+    store : Store
+    controls : Controls
+    handler : str or None
+        None shows the jobs of all handlers.
+    absences : callable or None
+        Why memory figures are missing, as things whose ``str`` is a sentence and whose ``source``
+        names the figure; asked each time the head is sent.
+    all_sessions : bool
+        Begin with the jobs of all sessions of the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        controls: Controls,
+        handler: str | None,
+        *,
+        absences: Absences | None = None,
+        all_sessions: bool = False,
+    ) -> None:
+        self._store, self._controls, self._handler = store, controls, handler
+        self._absences = absences
+        self._note: str | None = None
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._table: Slot | None = None
+        self._picture: Slot | None = None
+        self._unanswered = False
+        self._renewed_at = 0.0
+        self._stale = False
+        self._waiting_for_rest = False
+        self._live = Live(
+            store, controls, handler, self._head, self._on_update, all_sessions=all_sessions
+        )
+
+    # -- show -----------------------------------------------------------------------------------
+
+    def show(self) -> None:
+        """Show under the running cell; in a terminal, print a summary."""
+        picture = self._describe()
+        if not outputs.in_kernel():
+            sys.stdout.write(picture_text(picture) + "\n")
+            return
+        if self._line is None:
+            from kit.views.widget import Line
+
+            self._line = Line(self._live.hear)
+            self._live.connect(self._line.send)
+        self._live.tell_head()
+        self._unanswered = False
+        self._picture, self._table = Slot(), Slot()
+        # text/plain must be empty here, or the saved notebook would show the widget's repr
+        outputs.publish(
+            {
+                outputs.WIDGET_VIEW: {
+                    "version_major": 2,
+                    "version_minor": 0,
+                    "model_id": self._line.model_id,
+                },
+                "text/plain": "",
+            }
+        )
+        self._picture.show(_NO_PICTURE)
+        self._table.show(_bundle(picture))
+        self._renewed_at = time.monotonic()
+        self._stale = True
+        if not self._live.seen and outputs.frontend_expected():
+            self._controls.call_later(ANSWER_S, lambda: views.call(self._expect_answer))
+
+    def note(self, sentence: str | None) -> None:
+        """Show one sentence at the head, until the next one; None takes it away."""
+        self._note = sentence
+        self._live.tell_head()
+        views.call(self._renew)
+
+    def settle(self) -> None:
+        """Renew the static table now, from the thread of the running cell.
+
+        For the end of a cell that waited for its job: a run without a front end (nbclient) keeps
+        what was published while a cell runs and drops what comes after the last one.
+        """
+        self._renew()
+
+    def _expect_answer(self) -> None:
+        if not self._live.seen:
+            self._unanswered = True
+            self._renew()
+
+    # -- what it says ---------------------------------------------------------------------------
+
+    def _versions(self) -> list[HandlerVersion]:
+        known = self._store.handlers(self._controls.session_id)
+        return [v for v in known if self._handler in (None, v.name)]
+
+    def _head(self) -> dict[str, Any]:
+        """Content of the ``head`` message."""
+        versions = self._versions()
+        head: dict[str, Any] = {
+            "reason": self._reason(),
+            "versions": [
+                {"handler": v.name, "version": v.version, "time": v.registered_at}
+                for v in sorted(versions, key=lambda v: v.registered_at)
+                if v.version > 1
+            ],
+        }
+        current = max(versions, key=lambda v: v.registered_at, default=None)
+        if current is not None:
+            head["example"] = current.example
+        if self._handler is None:
+            head["name"], head["panel"] = "Jobs", True
+        elif current is not None:
+            head.update(
+                name=current.name,
+                kind=str(current.kind),
+                version=current.version,
+                lines_changed=current.lines_changed,
+                cell=current.cell,
+                target="local",
+            )
+        return {"head": head, "note": self._note}
+
+    def _reason(self) -> str:
+        """Why there is no GPU figure; empty if there is nothing to say."""
+        for absence in self._absences() if self._absences is not None else ():
+            if getattr(absence, "source", "") == "vram":
+                return str(absence)
+        return ""
+
+    def _describe(self) -> Picture:
+        """The static picture of now, read from the journal."""
+        session = None if self._live.feed.all_sessions else self._controls.session_id
+        rows = self._store.rows(limit=SHOWN, session=session, handler=self._handler)
+        counts, times = self._numbers(rows)
+        versions = self._versions()
+        current = max(versions, key=lambda v: v.registered_at, default=None)
+        if self._handler is None:
+            title = "Jobs of all sessions" if session is None else "Jobs of this session"
+        elif current is None:
+            title = self._handler
+        else:
+            title = title_of(
+                current.name,
+                str(current.kind),
+                current.version,
+                current.lines_changed,
+                current.cell,
+            )
+        note = NO_VIEW if self._unanswered and not self._live.seen else self._note
+        example = "{...}" if current is None else current.example
+        return Picture(title, rows, counts, times, note, example)
+
+    def _numbers(self, rows: Sequence[Any]) -> tuple[dict[JobState, int], list[float]]:
+        """Counts by state and execution times: of all jobs the view knows, at least of these."""
+        table = self._live.feed.table
+        if len(table) > len(rows):
+            counts = {codec.STATES[code]: n for code, n in counts_of(table).items()}
+            known = codec.unpack_rows(bytes(table.rows))
+            times = [
+                row.execution
+                for row in known
+                if row.state == codec.COMPLETED and row.execution == row.execution
+            ]
+            return counts, times
+        counts = {}
+        for row in rows:
+            counts[row.state] = counts.get(row.state, 0) + 1
+        done = [r.execution_ms for r in rows if r.state is JobState.COMPLETED]
+        return counts, [ms for ms in done if ms is not None]
+
+    # -- keep fresh -----------------------------------------------------------------------------
+
+    def _on_update(self) -> None:
+        """After each update of the live view, on the view thread."""
+        if self._table is None:
+            return
+        self._stale = True
+        if self._live.feed.table.live or time.monotonic() - self._renewed_at < RENEW_S:
+            self._when_at_rest()
+            return
+        self._renew()
+        self._when_at_rest()
+
+    def _renew(self) -> None:
+        table = self._table
+        if table is None:
+            return
+        self._renewed_at = time.monotonic()
+        table.replace(_bundle(self._describe()))
+
+    def _when_at_rest(self) -> None:
+        """Renew the table and draw the picture once no job and no cell has run for a second."""
+        with self._lock:
+            if self._waiting_for_rest:
+                return
+            self._waiting_for_rest = True
+        self._controls.call_later(IDLE_S, lambda: views.call(lambda: self._look_for_rest(0)))
+
+    def _look_for_rest(self, quiet: int) -> None:
+        busy = self._controls.cell_is_running() or bool(self._live.feed.table.live)
+        quiet = 0 if busy or self._live.feed.backlog else quiet + 1
+        # two looks a second apart: the pause between two cells of a Run All is shorter
+        if quiet < 2:
+            self._controls.call_later(
+                IDLE_S, lambda: views.call(lambda: self._look_for_rest(quiet))
+            )
+            return
+        with self._lock:
+            self._waiting_for_rest = False
+        if self._stale:
+            self._stale = False
+            self._renew()
+            self._draw()
+
+    def _draw(self) -> None:
+        picture = self._picture
+        if picture is None or not self._live.seen:
+            return  # nobody would see it, and nbclient drops it
+        png = self._png()
+        if png is not None:
+            width, height = _PICTURE_PX
+            picture.replace({"image/png": png, "text/plain": f"timeline, {width} x {height}"})
+
+    def _png(self) -> bytes | None:
+        if not len(self._live.feed.table):
+            return None
+        from kit.views.plots import timeline  # imports matplotlib: 0.7 s, once, at rest
+
+        session = None if self._live.feed.all_sessions else self._controls.session_id
+        figure = timeline(self._store, session=session, handler=self._handler, limit=200)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
+def _bundle(picture: Picture) -> dict[str, Any]:
+    return {"text/html": picture_html(picture), "text/plain": picture_text(picture)}
+
+
+class Card(Face):
+    """The card of one handler; one per name and session, shown again on a re-run.
+
+    Parameters
+    ----------
+    store : Store
+    controls : Controls
+    handler : str
+        The handler's name.
+    absences : callable or None
+        Why memory figures are missing; see ``Sampler.absences``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        controls: Controls,
+        handler: str,
+        *,
+        absences: Absences | None = None,
+    ) -> None:
+        super().__init__(store, controls, handler, absences=absences)
+
+
+def show_job(store: Store, controls: Controls, key: Any) -> None:
+    """A job's own display; see ``kit.views.jobcard``."""
+    from kit.views.jobcard import show
+
+    show(store, controls, key)

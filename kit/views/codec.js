@@ -1,0 +1,229 @@
+// The binary records of codec.py: jobs, memory samples and stream ticks, kept as typed arrays.
+// All times here are seconds (UTC, as the kernel's clock says); NaN means "not yet" or "not known".
+
+const STATES = ["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT", "LOST"];
+const [QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED, TIMED_OUT, LOST] = [0, 1, 2, 3, 4, 5, 6];
+const FLAG = { own: 1, exact: 2, vram: 4, cancelAsked: 8, stuck: 16 };
+const ROW_BYTES = 64;
+const SAMPLE_BYTES = 24;
+const TICK_BYTES = 8;
+const MAX_TICKS = 512; // as in table.py: at the limit every second one goes
+const SAMPLE_KINDS = ["vram", "torch_allocated", "torch_reserved", "rss"];
+const ID_BYTES = 18;
+
+const FIELDS = {
+  state: Uint8Array, flags: Uint8Array, version: Uint16Array, slot: Int16Array, findings: Uint16Array,
+  chunks: Uint32Array, submitted: Float64Array, started: Float64Array, ended: Float64Array,
+  execution: Float32Array, peak: Float32Array, handler: Uint16Array, session: Uint16Array,
+  target: Uint8Array, attempt: Uint8Array,
+};
+
+/** Jobs as columns; `n` of them are filled. Lanes are kept sorted by start as jobs come. */
+class JobColumns {
+  constructor() {
+    this.n = 0;
+    this.room = 0;
+    this.lanes = new Map(); // lane name -> {session, slot, jobs: [index by start]}
+    this.laneOf = []; // index -> lane, once the job has started
+    this.ticks = new Map(); // index -> [ms after submitted]
+    this.waiting = new Set(); // jobs that never reached a slot (yet)
+    this.live = new Set();
+    this.counts = new Array(STATES.length).fill(0);
+    this.sorted = true; // whether submitted rises with the index
+    this.grow(256);
+  }
+
+  grow(room) {
+    for (const [name, Type] of Object.entries(FIELDS)) {
+      const bigger = new Type(room);
+      if (this[name]) bigger.set(this[name]);
+      this[name] = bigger;
+    }
+    const ids = new Uint8Array(room * ID_BYTES);
+    if (this.ids) ids.set(this.ids);
+    this.ids = ids;
+    this.room = room;
+  }
+
+  /** Take records; returns the indexes that are new or changed. */
+  read(data) {
+    const changed = [];
+    for (let at = 0; at + ROW_BYTES <= data.byteLength; at += ROW_BYTES) changed.push(this.readRow(data, at));
+    return changed;
+  }
+
+  readRow(data, at) {
+    const i = data.getUint32(at, true);
+    while (i >= this.room) this.grow(this.room * 2);
+    const fresh = i >= this.n;
+    if (fresh) this.n = i + 1;
+    else this.counts[this.state[i]] -= 1;
+    const state = data.getUint8(at + 4);
+    const attempt = data.getUint8(at + 45);
+    if (!fresh && attempt !== this.attempt[i]) this.forget(i);
+    const submitted = data.getFloat64(at + 16, true);
+    if (fresh && i > 0 && submitted < this.submitted[i - 1]) this.sorted = false;
+    this.state[i] = state;
+    this.counts[state] += 1;
+    this.flags[i] = data.getUint8(at + 5);
+    this.version[i] = data.getUint16(at + 6, true);
+    this.slot[i] = data.getInt16(at + 8, true);
+    this.findings[i] = data.getUint16(at + 10, true);
+    this.chunks[i] = data.getUint32(at + 12, true);
+    this.submitted[i] = submitted;
+    this.started[i] = submitted + data.getFloat32(at + 24, true) / 1000;
+    this.execution[i] = data.getFloat32(at + 28, true);
+    this.ended[i] = submitted + data.getFloat32(at + 32, true) / 1000;
+    this.peak[i] = data.getFloat32(at + 36, true);
+    this.handler[i] = data.getUint16(at + 40, true);
+    this.session[i] = data.getUint16(at + 42, true);
+    this.target[i] = data.getUint8(at + 44);
+    this.attempt[i] = attempt;
+    for (let k = 0; k < ID_BYTES; k += 1) this.ids[i * ID_BYTES + k] = data.getUint8(at + 46 + k);
+    this.place(i);
+    return i;
+  }
+
+  place(i) {
+    if (this.state[i] < COMPLETED) this.live.add(i);
+    else this.live.delete(i);
+    if (this.slot[i] < 0 || Number.isNaN(this.started[i])) {
+      this.waiting.add(i);
+      return;
+    }
+    this.waiting.delete(i);
+    if (this.laneOf[i]) return;
+    const name = `${this.session[i]}:${this.slot[i]}`;
+    let lane = this.lanes.get(name);
+    if (!lane) {
+      lane = { session: this.session[i], slot: this.slot[i], jobs: [] };
+      this.lanes.set(name, lane);
+    }
+    const jobs = lane.jobs;
+    let k = jobs.length; // nearly always the end
+    while (k > 0 && this.started[jobs[k - 1]] > this.started[i]) k -= 1;
+    jobs.splice(k, 0, i);
+    this.laneOf[i] = lane;
+  }
+
+  /** A retry: the job leaves its lane and its ticks behind. */
+  forget(i) {
+    const lane = this.laneOf[i];
+    if (lane) lane.jobs.splice(lane.jobs.indexOf(i), 1);
+    this.laneOf[i] = undefined;
+    this.ticks.delete(i);
+  }
+
+  readTicks(data) {
+    for (let at = 0; at + TICK_BYTES <= data.byteLength; at += TICK_BYTES) {
+      const i = data.getUint32(at, true);
+      let list = this.ticks.get(i) ?? [];
+      if (list.length >= MAX_TICKS) list = list.filter((_, k) => k % 2 === 0);
+      list.push(data.getFloat32(at + 4, true));
+      this.ticks.set(i, list);
+    }
+  }
+
+  id(i) {
+    const bytes = this.ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES);
+    const end = bytes.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  }
+
+  /** Where the bar of a job ends: its end, or now while it runs. */
+  stop(i, now) {
+    const end = this.ended[i];
+    return Number.isNaN(end) ? now : end;
+  }
+
+  /** Lanes in order of session, then slot. */
+  laneList() {
+    return [...this.lanes.values()].sort((a, b) => a.session - b.session || a.slot - b.slot);
+  }
+
+  /** Milliseconds in the handler, of a finished or a running job; NaN if it never started. */
+  took(i, now) {
+    if (!Number.isNaN(this.execution[i])) return this.execution[i];
+    return this.state[i] === RUNNING ? Math.max(0, now - this.started[i]) * 1000 : NaN;
+  }
+
+  /** The job submitted last, -1 if there is none. */
+  latest() {
+    let best = this.n - 1;
+    if (!this.sorted) for (let i = 0; i < this.n; i += 1) if (this.submitted[i] > this.submitted[best]) best = i;
+    return best;
+  }
+}
+
+/** Memory lines by kind and device, in order of time. */
+class Samples {
+  constructor() {
+    this.lines = new Map(); // "vram:0" -> {kind, device, n, time, used, total}
+  }
+
+  read(data) {
+    for (let at = 0; at + SAMPLE_BYTES <= data.byteLength; at += SAMPLE_BYTES) {
+      const kind = SAMPLE_KINDS[data.getUint8(at + 8)];
+      const device = data.getInt8(at + 9);
+      const name = `${kind}:${device}`;
+      let line = this.lines.get(name);
+      if (!line) {
+        line = { kind, device, n: 0, time: new Float64Array(512), used: new Float32Array(512), total: NaN };
+        this.lines.set(name, line);
+      }
+      if (line.n === line.time.length) this.widen(line);
+      line.time[line.n] = data.getFloat64(at, true);
+      line.used[line.n] = data.getFloat32(at + 12, true);
+      line.total = data.getFloat32(at + 16, true);
+      line.n += 1;
+    }
+  }
+
+  widen(line) {
+    if (line.n >= 65536) {
+      // a day of samples in one page: halve the older part, the larger of two neighbours stays
+      const half = 32768;
+      for (let k = 0; k < half; k += 2) {
+        const keep = line.used[k] >= line.used[k + 1] ? k : k + 1;
+        line.time[k / 2] = line.time[keep];
+        line.used[k / 2] = line.used[keep];
+      }
+      line.time.copyWithin(half / 2, half);
+      line.used.copyWithin(half / 2, half);
+      line.n -= half / 2;
+      return;
+    }
+    for (const column of ["time", "used"]) {
+      const bigger = new line[column].constructor(line.n * 2);
+      bigger.set(line[column]);
+      line[column] = bigger;
+    }
+  }
+
+  /** Devices that have a line of this kind, in order. */
+  devices(kind) {
+    return [...this.lines.values()].filter((l) => l.kind === kind).map((l) => l.device).sort((a, b) => a - b);
+  }
+
+  line(kind, device) {
+    return this.lines.get(`${kind}:${device}`);
+  }
+}
+
+/** First position in a sorted column (up to n) whose value is greater than x. */
+function upperBound(column, n, x) {
+  let low = 0;
+  let high = n;
+  while (low < high) {
+    const mid = (low + high) >> 1;
+    if (column[mid] > x) high = mid;
+    else low = mid + 1;
+  }
+  return low;
+}
+
+/** The reading at or before a time, NaN if there is none within two seconds. */
+function usedAt(line, time) {
+  const k = line ? upperBound(line.time, line.n, time) - 1 : -1;
+  return k >= 0 && time - line.time[k] < 2 ? line.used[k] : NaN;
+}

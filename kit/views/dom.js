@@ -1,0 +1,20 @@
+// The only two ways this card makes elements: text goes in as text, never as markup.
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined && text !== null) element.textContent = text;
+  return element;
+}
+
+function button(className, text, action) {
+  const element = make("button", className, text);
+  element.type = "button";
+  element.addEventListener("click", action);
+  return element;
+}
+
+/** Set text only if it differs: keeps selections and screen readers undisturbed. */
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

@@ -1,0 +1,289 @@
+"""What a view is told: one binary snapshot, then deltas.
+
+A feed listens to the store, keeps the jobs of one view as packed records and turns what changed
+into messages of a few hundred bytes. It knows nothing of widgets: whoever owns it decides when to
+ask and where the messages go.
+
+Every snapshot has a number, its *generation*. Indexes of jobs are only valid within one, so what
+comes back from a page carries the generation it speaks of.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kit.events import Chunk, Event, JobKey, Log, Progress
+from kit.secret import redact
+from kit.views.series import SampleLog
+from kit.views.table import JobTable
+
+if TYPE_CHECKING:
+    from kit.rows import JobRow
+    from kit.store import Store
+
+#: jobs kept by one view; older ones stay in the store and leave the picture
+MAX_JOBS = 100_000
+#: jobs read from the store when a view opens
+OPEN_JOBS = 20_000
+#: job records per update; a burst is spread over several
+MAX_ROWS = 2_000
+#: text of the watched job per update, in characters; what is over is counted, not sent
+MAX_LIVE_TEXT = 32_768
+#: seconds after the last job for which the sampler still delivers
+SAMPLE_TAIL_S = 2.5
+
+
+class Message(NamedTuple):
+    """One message to the page: ``content`` is JSON, ``buffers`` travel as they are."""
+
+    content: dict[str, Any]
+    buffers: tuple[bytes, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of content and buffers."""
+        return len(json.dumps(self.content)) + sum(map(len, self.buffers))
+
+
+class Feed:
+    """Jobs and memory of one view.
+
+    ``receive`` may be called from any thread; everything else from one thread at a time.
+
+    Parameters
+    ----------
+    store : Store
+    handler : str or None
+        Only jobs of this handler; None takes all.
+    key : JobKey or None
+        Only this job; None takes all.
+    """
+
+    def __init__(self, store: Store, handler: str | None = None, key: JobKey | None = None) -> None:
+        self._store = store
+        self._handler, self._key = handler, key
+        self._pending: deque[Sequence[Event]] = deque()
+        self.all_sessions = False
+        self.generation = 0
+        self.table = JobTable(handler, key)
+        self.samples = SampleLog()
+        #: jobs that the store has and this view left out
+        self.older = 0
+        #: indexes of jobs whose chunks, logs and progress the page wants as they come
+        self.watched: set[int] = set()
+        self._sent_names = (0, 0, 0)
+        self._last_activity = 0.0
+        self._data_version: int | None = None
+        self._loaded_seq: dict[str, int] = {}
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Take events of this session; the store calls this after each commit."""
+        self._pending.append(events)
+
+    def load(self, *, all_sessions: bool = False) -> None:
+        """Read the jobs from the store anew. The next message must be a snapshot."""
+        self.all_sessions = all_sessions
+        session = None if all_sessions else self._store.session_id
+        self._data_version = self._store.data_version() if all_sessions else None
+        # what arrives while we read is applied afterwards, unless the rows already contain it
+        self._pending.clear()
+        if self._key is not None:
+            self._load_one(self._key)
+            return
+        rows = self._store.rows(limit=OPEN_JOBS, session=session, handler=self._handler)
+        self._take(rows)
+        if len(rows) == OPEN_JOBS:
+            self.older = max(0, self._store.count(session=session) - len(rows))
+        self.samples = SampleLog()
+        if rows:
+            since = min(row.submitted_at for row in rows)
+            self.samples.add(self._store.samples(since=since, session=self._store.session_id))
+
+    def _load_one(self, key: JobKey) -> None:
+        self._take(())
+        view = self._store.view(key)
+        if view is not None:
+            self.table.put_view(view, self._store.session_id)
+            self._loaded_seq = {key: view.seq}
+
+    def _take(self, rows: Sequence[JobRow]) -> None:
+        self.generation += 1
+        self.table = JobTable(self._handler, self._key)
+        self.watched.clear()
+        self.older = 0
+        for row in sorted(rows, key=lambda row: row.submitted_at):
+            self.table.put(row)
+        self._loaded_seq = {row.key: row.seq for row in rows}
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Message:
+        """Everything, for a page that has just opened."""
+        self._drain()
+        table = self.table
+        table.dirty.clear()
+        table.take_ticks()
+        rows, samples, ticks = bytes(table.rows), bytes(self.samples.packed), table.all_ticks()
+        names = self._names()
+        self._sent_names = _lengths(names)
+        content = {
+            "t": "snapshot",
+            "g": self.generation,
+            "now": time.time(),
+            "all": self.all_sessions,
+            "older": self.older,
+            "n": [len(rows), len(samples), len(ticks)],
+            "names": names,
+            "own": self._store.session_id,
+        }
+        return Message(content, (rows + samples + ticks,))
+
+    def update(self) -> list[Message]:
+        """What changed since the last message; an empty list if nothing did."""
+        live = self._drain()
+        if len(self.table) > MAX_JOBS:
+            self._drop_old()
+            return [self.snapshot()]
+        samples = self._new_samples()
+        rows, ticks = self.table.take_rows(MAX_ROWS), self.table.take_ticks()
+        messages = []
+        if rows or ticks or samples:
+            content: dict[str, Any] = {
+                "t": "delta",
+                "g": self.generation,
+                "now": round(time.time(), 3),
+                "n": [len(rows), len(samples), len(ticks)],
+            }
+            names = self._names()
+            if _lengths(names) != self._sent_names:
+                self._sent_names = _lengths(names)
+                content["names"] = names
+            messages.append(Message(content, (rows + samples + ticks,)))
+        return messages + live
+
+    @property
+    def backlog(self) -> bool:
+        """Whether there is more to send at once."""
+        return bool(self._pending or self.table.dirty)
+
+    @property
+    def awake(self) -> bool:
+        """Whether time alone may bring something: a job is live, or the sampler's tail is due."""
+        return bool(self.table.live) or time.time() - self._last_activity < SAMPLE_TAIL_S
+
+    def poll(self) -> bool:
+        """Notice what other kernels wrote; True if something changed. For all sessions only."""
+        version = self._store.data_version()
+        if version == self._data_version:
+            return False
+        self._data_version = version
+        own = self._store.session_id
+        seen = set()
+        for row in self._store.rows(limit=500):
+            seen.add(row.key)
+            if row.session != own and self._handler in (None, row.handler):
+                self.table.put(row)
+        own_code = self.table.sessions.code(own)
+        for index in [i for i in self.table.live if self.table.keys[i] not in seen][:20]:
+            if self.table.row(index).session != own_code:
+                self._refresh(self.table.keys[index])
+        return True
+
+    def key(self, generation: object, index: object) -> JobKey | None:
+        """The job a page speaks of; None if the page speaks of something that is gone."""
+        if generation != self.generation or type(index) is not int:
+            return None
+        return self.table.keys[index] if 0 <= index < len(self.table) else None
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _drain(self) -> list[Message]:
+        """Apply what was received; returns the text of watched jobs."""
+        live: dict[int, _Live] = {}
+        session = self._store.session_id
+        while self._pending:
+            events = self._pending.popleft()
+            self._last_activity = time.time()
+            if self._loaded_seq:
+                known = self._loaded_seq
+                events = [e for e in events if e.seq > known.get(e.job_key, 0)]
+            self.table.apply(events, session)
+            if self.watched:
+                self._overhear(events, live)
+        self._loaded_seq = {}
+        return [Message({"t": "live", "g": self.generation, **w.content}) for w in live.values()]
+
+    def _overhear(self, events: Sequence[Event], live: dict[int, _Live]) -> None:
+        for event in events:
+            if type(event.data) in (Chunk, Log, Progress):
+                index = self.table.index(event.job_key)
+                if index in self.watched and index is not None:
+                    live.setdefault(index, _Live(index)).add(event)
+
+    def _new_samples(self) -> bytes:
+        if not self.awake:
+            return b""
+        session, since = self._store.session_id, self.samples.newest
+        if not since:  # nothing before the first job of this view belongs to it
+            since = min((self.table.row(i).submitted for i in self.table.live), default=0.0)
+            since = since or self._last_activity - SAMPLE_TAIL_S
+        return self.samples.add(self._store.samples(since=since, session=session))
+
+    def _refresh(self, key: JobKey) -> None:
+        """Re-read one job of another kernel that is older than the rows polled."""
+        view = self._store.view(key)
+        index = self.table.index(key)
+        if view is None or index is None or not view.state.final:
+            return
+        session = self.table.sessions.all[self.table.row(index).session]
+        self.table.put_view(view, session)
+
+    def _drop_old(self) -> None:
+        """Keep the newer half. Its records are copied; nothing is read from the store."""
+        old, half = self.table, len(self.table) // 2
+        self.generation += 1
+        self.watched.clear()
+        self.older += half
+        self.table = old.newer(half)
+
+    def _names(self) -> dict[str, list[str]]:
+        table = self.table
+        return {
+            "handlers": list(table.handlers.all),
+            "sessions": list(table.sessions.all),
+            "targets": list(table.targets.all),
+        }
+
+
+class _Live:
+    """Text of one watched job that came within one update."""
+
+    def __init__(self, index: int) -> None:
+        self._left = MAX_LIVE_TEXT
+        self.content: dict[str, Any] = {"i": index, "chunks": [], "logs": [], "missed": 0}
+
+    def add(self, event: Event) -> None:
+        if isinstance(event.data, Log):
+            text = event.data.text
+            self._keep("logs", [event.data.stream, redact(text[:MAX_LIVE_TEXT])], len(text))
+        elif event.payload is not None and isinstance(event.data, Chunk):
+            self._keep("chunks", redact(event.payload[:MAX_LIVE_TEXT]), len(event.payload))
+        elif event.payload is not None and len(event.payload) <= 4096:
+            self.content["progress"] = redact(event.payload)
+
+    def _keep(self, what: str, value: object, size: int) -> None:
+        self._left -= size
+        if self._left >= 0:
+            self.content[what].append(value)
+        else:
+            self.content["missed"] += 1
+
+
+def _lengths(names: dict[str, list[str]]) -> tuple[int, int, int]:
+    return len(names["handlers"]), len(names["sessions"]), len(names["targets"])

@@ -1,0 +1,270 @@
+"""The living part of a card or panel: what goes to the page, and what its buttons ask for.
+
+Messages to the page: ``head``, ``snapshot``, ``delta``, ``live`` (text of the watched job), ``job``
+and ``part`` (what a person looks at), ``ack`` and ``exported`` (what became of a click). From the
+page: ``hello``, ``job``, ``input``, ``wire``, ``more``, ``media``, and the clicks ``run``, ``cancel``,
+``export``, ``all``, each with an id of its own so that none is carried out twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kit.controls import Controls
+from kit.errors import KitError, UsageError
+from kit.events import Event, JobKey
+from kit.views import detail
+from kit.views.feed import Feed, Message
+from kit.views.thread import views
+
+if TYPE_CHECKING:
+    from kit.store import Store
+
+#: seconds between two updates while someone looks, and while nobody does
+UPDATE_S, UNSEEN_S = 0.1, 1.0
+#: seconds from the first event after a rest to its update: a job of a few ms is one message
+FIRST_S = 0.015
+#: seconds between two looks at the memory samples while a job runs
+SAMPLE_S = 0.5
+#: seconds between two looks at what other kernels wrote
+POLL_S = 1.0
+#: a view takes at most one part in so many of a thread's time
+SHARE = 20
+#: clicks remembered
+CLICKS = 256
+
+
+class Live:
+    """Feeds the pages that show one view, and answers them.
+
+    Parameters
+    ----------
+    store : Store
+    controls : Controls
+    handler : str or None
+        Only this handler's jobs; None shows all.
+    head : callable
+        ``head()`` gives the content of the ``head`` message, and ``note()`` belongs to it.
+    key : JobKey or None
+        Only this job; None shows all.
+    all_sessions : bool
+        Begin with the jobs of all sessions.
+    changed : callable
+        Called on the view thread after each update, for the static picture.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        controls: Controls,
+        handler: str | None,
+        head: Callable[[], dict[str, Any]],
+        changed: Callable[[], None],
+        *,
+        key: JobKey | None = None,
+        all_sessions: bool = False,
+    ) -> None:
+        self._store, self._controls, self._handler = store, controls, handler
+        self._head, self._changed = head, changed
+        self.feed = Feed(store, handler, key)
+        self._send: Callable[[Message], None] | None = None
+        #: whether a page has ever answered
+        self.seen = False
+        self._lock = threading.Lock()
+        self._due = 0.0
+        self._ticket = itertools.count(1)
+        self._current = 0
+        self._not_before = 0.0
+        self._clicks: OrderedDict[str, Message] = OrderedDict()
+        self._closed = False
+        self._unsubscribe = store.subscribe(self._on_events)
+        views.call(lambda: self.feed.load(all_sessions=all_sessions))
+
+    def connect(self, send: Callable[[Message], None]) -> None:
+        """Where messages go from now on; ``send`` must be thread-safe."""
+        self._send = send
+
+    def close(self) -> None:
+        self._closed = True
+        self._unsubscribe()
+
+    # -- to the page ----------------------------------------------------------------------------
+
+    def tell(self, message: Message) -> None:
+        """Send a message, if a page is there."""
+        if self._send is not None and self.seen:
+            self._send(message)
+
+    def tell_head(self) -> None:
+        """Send the head anew: a new version, another note."""
+        views.call(lambda: self.tell(self._head_message()))
+
+    def _head_message(self) -> Message:
+        return Message({"t": "head", **self._head()})
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        self.feed.receive(events)
+        self._wake(FIRST_S)
+
+    def _wake(self, delay_s: float) -> None:
+        """Have the next update in so many seconds, or sooner if one is due sooner."""
+        now = time.monotonic()
+        with self._lock:
+            due = max(now + delay_s, self._not_before)
+            if self._closed or (self._due > now and self._due <= due):
+                return
+            self._due = due
+            ticket = self._current = next(self._ticket)
+        self._controls.call_later(due - now, lambda: self._on_time(ticket))
+
+    def _on_time(self, ticket: int) -> None:
+        if ticket == self._current:
+            views.call(self._update)
+
+    def _update(self) -> None:
+        """Send what changed. Runs on the view thread."""
+        if self._closed:
+            return
+        began = time.monotonic()
+        feed = self.feed
+        if feed.all_sessions:
+            feed.poll()
+        for message in feed.update():
+            self.tell(message)
+        took = time.monotonic() - began
+        pause = max(UPDATE_S if self.seen else UNSEEN_S, SHARE * took)
+        with self._lock:
+            self._due = 0.0
+            self._not_before = time.monotonic() + pause
+        self._changed()
+        if feed.backlog:
+            self._wake(0)
+        elif feed.awake:
+            self._wake(SAMPLE_S)
+        elif feed.all_sessions and self.seen:
+            self._wake(POLL_S)
+
+    # -- from the page --------------------------------------------------------------------------
+
+    def hear(self, content: dict[str, Any]) -> None:
+        """A message from a page. Returns at once: what takes time goes to the view thread."""
+        kind = content.get("t")
+        if kind == "hello":
+            self.seen = True
+            views.call(self._welcome)
+        elif kind == "job":
+            views.call(lambda: self._job(content))
+        elif kind in ("input", "wire", "more", "media"):
+            views.call(lambda: self._part(content))
+        elif kind in ("run", "cancel", "export", "all"):
+            self._click(kind, content)
+
+    def _welcome(self) -> None:
+        self.tell(self._head_message())
+        self.tell(self.feed.snapshot())
+        if self.feed.all_sessions:
+            self._wake(POLL_S)
+
+    def _job(self, content: dict[str, Any]) -> None:
+        key = self.feed.key(content.get("g"), content.get("i"))
+        view = None if key is None else self._store.view(key)
+        if view is None:
+            return
+        index = content["i"]
+        # from here on its text goes to the page as it comes; what came before is in the message
+        self.feed.watched.clear()
+        if not view.state.final:
+            self.feed.watched.add(index)
+        self.tell(detail.job_message(self.feed.generation, index, view))
+
+    def _part(self, content: dict[str, Any]) -> None:
+        key = self.feed.key(content.get("g"), content.get("i"))
+        view = None if key is None else self._store.view(key)
+        if view is not None:
+            self.tell(detail.part_message(self.feed.generation, content["i"], view, content))
+
+    def _click(self, kind: str, content: dict[str, Any]) -> None:
+        click = content.get("c")
+        if not isinstance(click, str) or len(click) > 100:
+            return
+        with self._lock:
+            again = self._clicks.get(click)
+            if again is None:
+                self._clicks[click] = Message({"t": "ack", "c": click, "ok": True, "s": None})
+                while len(self._clicks) > CLICKS:
+                    self._clicks.popitem(last=False)
+        if again is not None:  # a message that came twice is answered twice and carried out once
+            self.tell(again)
+            return
+        ok, sentence = True, None
+        try:
+            self._do(kind, content)
+        except KitError as error:
+            ok, sentence = False, str(error)
+        except Exception as error:
+            ok, sentence = False, f"This did not work: {type(error).__name__}: {error}"
+        answer = Message({"t": "ack", "c": click, "ok": ok, "s": sentence})
+        with self._lock:
+            self._clicks[click] = answer
+        self.tell(answer)
+
+    def _do(self, kind: str, content: dict[str, Any]) -> None:
+        if kind == "run":
+            self._run()
+        elif kind == "cancel":
+            self._cancel(content)
+        elif kind == "export":
+            self._export()
+        else:
+            self._show_all(on=content.get("on") is True)
+
+    def _run(self) -> None:
+        if self._handler is None:
+            raise UsageError(
+                "This view shows all handlers: run a job from the card of its handler."
+            )
+        try:
+            self._controls.run(self._handler)
+        except UsageError:
+            example = self._head()["head"].get("example")
+            if len(self.feed.table) or example is None:
+                raise
+            # nothing has run yet: Run means the input that the empty card shows
+            self._controls.run(self._handler, example)
+
+    def _cancel(self, content: dict[str, Any]) -> None:
+        index = content.get("i")
+        if index is not None:
+            key = self.feed.key(content.get("g"), index)
+            if key is None:
+                raise UsageError("This view is out of date: select the job again.")
+            self._controls.cancel(key)
+            return
+        views.call(self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        keys: list[JobKey] = [self.feed.table.keys[i] for i in sorted(self.feed.table.live)]
+        # the newest first: what waits is gone before its turn comes
+        for key in reversed(keys):
+            self._controls.cancel(key)
+
+    def _export(self) -> None:
+        if self._handler is None:
+            raise UsageError("This view shows all handlers: export from the card of a handler.")
+
+        def done(ok: bool, sentence: str) -> None:
+            self.tell(Message({"t": "exported", "ok": ok, "s": sentence}))
+
+        self._controls.export(self._handler, done)
+
+    def _show_all(self, *, on: bool) -> None:
+        def switch() -> None:
+            self.feed.load(all_sessions=on)
+            self._welcome()
+
+        views.call(switch)

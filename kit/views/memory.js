@@ -1,0 +1,120 @@
+// Memory below the lanes, on the same time axis: the device's use filled, torch's share as a line,
+// the device's size dashed; one row per GPU. Without a GPU the process's RSS, and why.
+
+const MEMORY_ROW_PX = { 1: 132, 2: 96, 3: 72, 4: 72 };
+const MEMORY_ROW_MANY_PX = 48;
+const SAMPLE_HOLE_S = 1.5; // the sampler rests when no job runs: no line across that
+
+/** Rows to draw: [{device, lines: [{line, role}], label, low, high, total}]. */
+function memoryRows(samples, reason) {
+  const gpus = samples.devices("vram");
+  const torchOnly = gpus.length ? [] : samples.devices("torch_allocated");
+  const rows = [];
+  for (const device of gpus.length ? gpus : torchOnly) {
+    const used = samples.line("vram", device);
+    const torch = samples.line("torch_allocated", device);
+    const held = samples.line("torch_reserved", device);
+    const lines = [];
+    if (used) lines.push({ line: used, role: "device", name: "device used" });
+    if (held) lines.push({ line: held, role: "reserved", name: "torch reserved" });
+    if (torch) lines.push({ line: torch, role: "torch", name: "torch allocated" });
+    const total = used ? used.total : NaN;
+    const high = Number.isFinite(total) ? total : niceMemory(largest(lines));
+    rows.push({ device, lines, label: `GPU ${device}`, low: 0, high, total, reason: "" });
+  }
+  if (rows.length) return rows;
+  const rss = samples.line("rss", -1);
+  if (!rss || !rss.n) return [];
+  const [least, most] = extremes(rss);
+  const span = Math.max(16, (most - least) * 1.25);
+  const low = Math.max(0, Math.floor((most + least) / 2 - span / 2));
+  const lines = [{ line: rss, role: "device", name: "RSS" }];
+  return [{ device: -1, lines, label: "process memory (RSS)", low, high: low + span, total: NaN, reason }];
+}
+
+function extremes(line) {
+  let least = Infinity;
+  let most = -Infinity;
+  for (let k = 0; k < line.n; k += 1) {
+    if (line.used[k] < least) least = line.used[k];
+    if (line.used[k] > most) most = line.used[k];
+  }
+  return [least, most];
+}
+
+function largest(lines) {
+  return Math.max(1, ...lines.map((l) => extremes(l.line)[1]));
+}
+
+function niceMemory(mib) {
+  let top = 256;
+  while (top < mib * 1.05) top *= 2;
+  return top * 0.75 > mib * 1.05 ? top * 0.75 : top;
+}
+
+/** Pixels for all rows: what they need, and more of what is free beside a tall job pane. */
+function memoryHeight(rows, free = 0) {
+  const each = MEMORY_ROW_PX[rows.length] ?? MEMORY_ROW_MANY_PX;
+  return rows.length * Math.max(each, Math.min(each * 1.6, Math.floor(free / Math.max(1, rows.length))));
+}
+
+/** Draw one row between y0 and y1; the label row is above y0. */
+function drawMemoryRow(g, row, axis, y0, y1, look) {
+  const y = (mib) => y1 - ((mib - row.low) / (row.high - row.low)) * (y1 - y0);
+  for (const { line, role } of row.lines) drawSamples(g, line, role, axis, y, y1, look, row.low === 0); // an area stands on zero
+  if (Number.isFinite(row.total)) {
+    g.strokeStyle = look.limit;
+    g.lineWidth = 1;
+    g.setLineDash([4, 3]);
+    g.beginPath();
+    g.moveTo(0, Math.round(y(row.total)) + 0.5);
+    g.lineTo(axis.width, Math.round(y(row.total)) + 0.5);
+    g.stroke();
+    g.setLineDash([]);
+  }
+}
+
+/** One line, its highest reading per pixel column kept: a peak never disappears by zooming out. */
+function drawSamples(g, line, role, axis, y, base, look, fill) {
+  const first = Math.max(0, upperBound(line.time, line.n, axis.time(-4)) - 1);
+  const end = Math.min(line.n, upperBound(line.time, line.n, axis.time(axis.width + 4)) + 1);
+  const runs = [];
+  let run = null;
+  let before = -Infinity;
+  for (let k = first; k < end; k += 1) {
+    const time = line.time[k];
+    const x = axis.x(time);
+    const used = line.used[k];
+    const last = run && run[run.length - 1];
+    if (!run || time - before > SAMPLE_HOLE_S) {
+      run = [[x, used]];
+      runs.push(run);
+    } else if (x - last[0] < 1) {
+      if (used > last[1]) last[1] = used;
+    } else run.push([x, used]);
+    before = time;
+  }
+  if (role === "device" && fill) {
+    g.fillStyle = look.memoryFill;
+    for (const points of runs) {
+      g.beginPath();
+      g.moveTo(points[0][0], base);
+      for (const [x, used] of points) g.lineTo(x, y(used));
+      g.lineTo(points[points.length - 1][0], base);
+      g.fill();
+    }
+  }
+  g.strokeStyle = role === "device" ? look.memory : look.torch;
+  g.lineWidth = role === "device" ? 1.5 : 1.25;
+  g.lineJoin = "round";
+  if (role === "reserved") g.setLineDash([2, 2]);
+  g.beginPath();
+  for (const points of runs) {
+    g.moveTo(points[0][0], y(points[0][1]));
+    // a single reading is a point, not nothing
+    if (points.length === 1) g.lineTo(points[0][0] + 1.5, y(points[0][1]));
+    for (const [x, used] of points) g.lineTo(x, y(used));
+  }
+  g.stroke();
+  g.setLineDash([]);
+}

@@ -1,0 +1,340 @@
+// The job pane: what one job took in, gave back, printed, and would post.
+
+const RUN_LIMIT_BYTES = 10_000_000; // documented for /run
+const CHUNK_LIMIT_BYTES = 1_000_000;
+const TABS = ["Output", "Input", "Logs", "Wire"];
+const LOG_LINES_SHOWN = 4000;
+
+class Pane {
+  constructor(board) {
+    this.board = board;
+    this.tab = "Output";
+    this.element = make("section", "kit-pane");
+    this.element.setAttribute("aria-label", "Selected job");
+    this.pill = make("span", "kit-pill");
+    this.name = make("span", "kit-job-id");
+    this.time = make("span", "kit-soft kit-job-time");
+    this.unpin = button("kit-link", "show latest", () => board.select(-1));
+    const head = make("div", "kit-job-head");
+    head.append(this.pill, this.name, this.time, this.unpin);
+    this.facts = make("div", "kit-facts kit-soft");
+    this.tabs = make("div", "kit-tabs");
+    this.tabs.setAttribute("role", "tablist");
+    this.buttons = TABS.map((tab) => this.tabButton(tab));
+    this.tabs.append(...this.buttons);
+    this.body = make("div", "kit-tab-body");
+    this.body.setAttribute("role", "tabpanel");
+    this.body.tabIndex = 0;
+    this.element.append(head, this.facts, this.tabs, this.body);
+  }
+
+  tabButton(tab) {
+    const one = button("kit-tab", tab, () => this.open(tab));
+    one.setAttribute("role", "tab");
+    one.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const next = (TABS.indexOf(this.tab) + step + TABS.length) % TABS.length;
+      this.open(TABS[next]);
+      this.buttons[next].focus();
+    });
+    return one;
+  }
+
+  open(tab) {
+    this.tab = tab;
+    this.draw("tab");
+  }
+
+  focus() {
+    this.body.focus();
+  }
+
+  /** Redraw what a change calls for. */
+  draw(what) {
+    const index = this.board.shown();
+    this.element.hidden = index < 0;
+    if (index < 0) return;
+    this.drawHead(index);
+    const { detail } = this.board;
+    if (what === "delta" && detail) return; // the body follows messages about this job only
+    if (what === "live" && this.appendLive()) return;
+    this.buttons.forEach((one, k) => {
+      one.setAttribute("aria-selected", String(TABS[k] === this.tab));
+      one.tabIndex = TABS[k] === this.tab ? 0 : -1;
+      const lines = TABS[k] === "Logs" && detail ? logLines(detail.logs) : 0;
+      say(one, lines ? `Logs ${count(lines)}` : TABS[k]);
+    });
+    if (!detail) {
+      this.body.replaceChildren(make("div", "kit-soft", ""));
+      return;
+    }
+    this.body.replaceChildren(...this[`tab${this.tab}`](detail));
+    if (this.tab === "Logs") this.body.scrollTop = this.body.scrollHeight;
+  }
+
+  drawHead(i) {
+    const { board } = this;
+    const { jobs } = board;
+    const state = jobs.state[i];
+    say(this.pill, STATES[state]);
+    this.pill.dataset.state = STATES[state];
+    say(this.name, `job ${jobs.id(i)}`);
+    if (board.detail && board.wanted === i) this.name.title = board.detail.id;
+    const took = jobs.took(i, board.now());
+    say(this.time, Number.isFinite(took) ? duration(took) : "");
+    this.unpin.hidden = board.selected < 0;
+    const facts = [];
+    if (board.panel) facts.push(board.names.handlers[jobs.handler[i]]);
+    facts.push(`v${jobs.version[i]}`);
+    facts.push(clock(jobs.submitted[i]));
+    const waited = (jobs.laneOf[i] ? jobs.started[i] : jobs.stop(i, board.now())) - jobs.submitted[i];
+    facts.push(`queued ${duration(waited * 1000)}`);
+    if (Number.isFinite(jobs.peak[i])) facts.push(peakText(jobs, i));
+    if (jobs.attempt[i] > 1) facts.push(`attempt ${jobs.attempt[i]}`);
+    if (jobs.flags[i] & FLAG.cancelAsked && state < COMPLETED) facts.push("cancel asked");
+    if (jobs.flags[i] & FLAG.stuck) facts.push("could not be stopped");
+    say(this.facts, facts.join("  ·  "));
+  }
+
+  // -- tabs -------------------------------------------------------------------------------------
+
+  tabOutput(detail) {
+    const parts = [];
+    if (detail.error || detail.lost) parts.push(this.failure(detail));
+    if (detail.progress !== null && !detail.final) parts.push(this.progressPart(detail));
+    if (detail.stream.n) parts.push(this.streamPart(detail));
+    if (detail.output !== undefined) parts.push(this.payload("output", detail.output, detail.output_bytes, RUN_LIMIT_BYTES));
+    else if (!parts.length) parts.push(make("div", "kit-soft", emptyText(detail)));
+    if (detail.findings.length) parts.push(this.findingsPart(detail.findings));
+    return parts;
+  }
+
+  tabInput(detail) {
+    if (!detail.has_input) return [make("div", "kit-soft", "The request is no longer stored: payloads were dropped to stay under the cap.")];
+    return this.lazily("input", { t: "input" }, (part) => [this.payload("input", part.tree, part.bytes, RUN_LIMIT_BYTES)]);
+  }
+
+  tabWire() {
+    return this.lazily("wire", { t: "wire" }, (part) => {
+      const parts = [];
+      const block = (title, tree) => {
+        parts.push(make("div", "kit-block-title", title), treeElement(tree));
+      };
+      if (part.lost) parts.push(make("div", "kit-failure", `The worker would post no result: ${part.lost}`));
+      if (part.done !== undefined) block("job-done", part.done);
+      if (part.stream !== undefined) block(`job-stream, ${plural(part.n_stream, "post")}`, part.stream);
+      if (part.progress !== undefined) block(`progress, ${plural(part.n_progress, "post")}`, part.progress);
+      if (!parts.length) parts.push(make("div", "kit-soft", "Nothing would be posted yet."));
+      else parts.unshift(make("div", "kit-soft", "What RunPod's worker would post for this job."));
+      return parts;
+    });
+  }
+
+  tabLogs(detail) {
+    if (!detail.logs.length) return [make("div", "kit-soft", detail.final ? "The handler printed nothing." : "Nothing printed yet.")];
+    const log = make("pre", "kit-log");
+    this.addLog(log, detail.logs);
+    detail.drawnLogs = detail.logs.length;
+    this.log = log;
+    return detail.logs_cut ? [make("div", "kit-soft", detail.logs_cut), log] : [log];
+  }
+
+  addLog(log, lines) {
+    for (const [stream, text] of lines) {
+      log.append(make("span", stream === "stderr" ? "kit-stderr" : stream === "process" ? "kit-soft" : "", text));
+    }
+    while (log.childNodes.length > LOG_LINES_SHOWN) log.firstChild.remove();
+  }
+
+  lazily(name, request, draw) {
+    const part = this.board.part(name, request);
+    return part ? draw(part) : [make("div", "kit-soft", "")];
+  }
+
+  // -- parts of a tab ---------------------------------------------------------------------------
+
+  payload(what, tree, size, limit) {
+    const holder = make("div", "kit-payload");
+    const media = mediaIn(tree);
+    if (media.length) {
+      const gallery = make("div", "kit-gallery");
+      gallery.append(...media.map((one) => mediaElement(this.board, what, one)));
+      holder.append(gallery);
+    }
+    const aloneAndShown = media.length === 1 && tree === media[0].node;
+    if (!aloneAndShown) holder.append(treeElement(tree, (at, start, done) => this.more(what, at, start, done)));
+    const whole = make("div", "kit-payload-and-size");
+    whole.append(holder, sizeBar(size, limit, "/run"));
+    return whole;
+  }
+
+  more(what, at, start, done) {
+    const { board } = this;
+    const name = `${what}+${at.join(",")}@${start}`;
+    const ready = () => {
+      const part = board.part(name, { t: "more", what, at, start });
+      if (part) done(part.tree);
+      return Boolean(part);
+    };
+    if (ready()) return;
+    const stop = board.onChange((change) => {
+      if (change === "detail" || (change === "part" && ready())) stop();
+    });
+  }
+
+  failure(detail) {
+    const box = make("div", "kit-failure");
+    const { error } = detail;
+    if (error) {
+      const kind = /'([^']+)'/.exec(error.type)?.[1] ?? error.type;
+      box.append(make("div", "kit-error-head", kind ? `${kind}: ${error.message}` : error.message));
+      if (error.traceback) box.append(make("pre", "kit-trace", error.traceback));
+    }
+    if (detail.lost) box.append(make("div", "", `The worker would post no result: ${detail.lost}`));
+    return box;
+  }
+
+  progressPart(detail) {
+    const row = make("div", "kit-progress");
+    row.append(make("span", "kit-soft", "progress"));
+    const value = progressValue(detail.progress);
+    const share = fraction(value);
+    if (share !== null) {
+      const bar = make("div", "kit-bar");
+      const fill = make("div", "kit-bar-fill");
+      fill.style.width = `${Math.round(share * 100)}%`;
+      bar.append(fill);
+      row.append(bar);
+    }
+    row.append(make("span", "kit-code", typeof value === "string" ? value : JSON.stringify(value)));
+    return row;
+  }
+
+  streamPart(detail) {
+    const { stream } = detail;
+    const holder = make("div", "kit-stream");
+    this.streamCount = make("div", "kit-soft", streamText(stream, detail.final));
+    holder.append(this.streamCount);
+    if (stream.text !== null) {
+      this.streamBox = make("div", "kit-stream-text", stream.text + stream.live.map(chunkText).join(""));
+      if (!detail.final) this.streamBox.classList.add("kit-growing");
+      holder.append(this.streamBox);
+    } else {
+      this.streamBox = make("div", "kit-stream-items");
+      if (stream.tree) this.streamBox.append(this.streamTree(stream.tree));
+      for (const text of stream.live) this.streamBox.append(make("div", "kit-code", text));
+      holder.append(this.streamBox);
+    }
+    detail.drawnLive = stream.live.length;
+    if (stream.largest > CHUNK_LIMIT_BYTES / 4) holder.append(sizeBar(stream.largest, CHUNK_LIMIT_BYTES, "one /stream chunk"));
+    return holder;
+  }
+
+  streamTree(tree) {
+    const holder = make("div", "kit-payload");
+    const media = mediaIn(tree);
+    if (media.length) {
+      const gallery = make("div", "kit-gallery");
+      gallery.append(...media.map((one) => mediaElement(this.board, "stream", one)));
+      holder.append(gallery);
+    }
+    holder.append(treeElement(tree, (at, start, done) => this.more("stream", at, start, done)));
+    return holder;
+  }
+
+  findingsPart(findings) {
+    const list = make("ul", "kit-findings");
+    for (const [code, sentence, place, remedy] of findings) {
+      const item = make("li", "kit-finding");
+      const text = make("div");
+      text.append(make("b", "", code), ` ${sentence}`);
+      item.append(text);
+      const rest = [place, remedy].filter(Boolean).join(". ");
+      if (rest) item.append(make("div", "kit-soft", rest));
+      list.append(item);
+    }
+    return list;
+  }
+
+  /** Add what came for a running job; false if the whole tab must be drawn. */
+  appendLive() {
+    const { detail } = this.board;
+    if (!detail) return false;
+    if (this.tab === "Logs" && this.log?.isConnected && detail.drawnLogs) {
+      const bottom = this.body.scrollTop + this.body.clientHeight > this.body.scrollHeight - 24;
+      this.addLog(this.log, detail.logs.slice(detail.drawnLogs));
+      detail.drawnLogs = detail.logs.length;
+      if (bottom) this.body.scrollTop = this.body.scrollHeight;
+      return true;
+    }
+    if (this.tab !== "Output" || !this.streamBox?.isConnected || detail.drawnLive === undefined) return false;
+    const fresh = detail.stream.live.slice(detail.drawnLive);
+    if (!fresh.length) return false;
+    if (detail.stream.text !== null) this.streamBox.append(fresh.map(chunkText).join(""));
+    else this.streamBox.append(...fresh.map((text) => make("div", "kit-code", text)));
+    detail.drawnLive = detail.stream.live.length;
+    say(this.streamCount, streamText(detail.stream, false));
+    return true;
+  }
+}
+
+function logLines(logs) {
+  return logs.reduce((n, [, text]) => n + text.split("\n").length - 1, 0);
+}
+
+function emptyText(detail) {
+  if (!detail.final) return detail.state === "IN_QUEUE" ? "Waiting for a worker slot." : "Running. No output yet.";
+  if (detail.state === "CANCELLED") return "Cancelled: no output.";
+  if (detail.state === "TIMED_OUT") return "Stopped at its time limit: no output.";
+  return detail.output_dropped ? "The output is no longer stored: payloads were dropped to stay under the cap." : "No output.";
+}
+
+function streamText(stream, final) {
+  const missed = !final && stream.missed ? `, ${count(stream.missed)} shown when it ends` : "";
+  return `${plural(stream.n, "chunk")}${final ? "" : " so far"}${missed}`;
+}
+
+/** A chunk as it was posted: text without its quotes, anything else as JSON. */
+function chunkText(text) {
+  if (!text.startsWith('"')) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function progressValue(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** A share 0..1 if a progress value plainly says one: 0.4, "40%", {"progress": 40}, {"step": 4, "total": 10}. */
+function fraction(value) {
+  if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+    const total = value.total ?? value.steps ?? value.of;
+    const done = value.step ?? value.done ?? value.current;
+    if (typeof total === "number" && typeof done === "number" && total > 0) return Math.max(0, Math.min(1, done / total));
+    const named = value.progress ?? value.percent;
+    return typeof named === "number" && named > 1 && named <= 100 ? named / 100 : fraction(named ?? null);
+  }
+  const number = typeof value === "string" ? Number(/^\s*([\d.]+)\s*%/.exec(value)?.[1] ?? NaN) / 100 : value;
+  return typeof number === "number" && number >= 0 && number <= 1 ? number : null;
+}
+
+/** Encoded size against a limit, as text and bar. */
+function sizeBar(size, limit, name) {
+  const row = make("div", "kit-size");
+  row.append(make("span", "kit-soft", `${bytes(size)} of ${bytes(limit)} (${name})`));
+  const bar = make("div", "kit-bar");
+  const fill = make("div", size > limit ? "kit-bar-fill kit-over-limit" : "kit-bar-fill");
+  fill.style.width = `${Math.max(size > 0 ? 1 : 0, Math.min(100, (size / limit) * 100))}%`;
+  bar.append(fill);
+  row.append(bar);
+  return row;
+}

@@ -1,0 +1,280 @@
+// Pointer, wheel and keys on the timeline, and the label that follows the cursor.
+
+const CLICK_PX = 4; // a press that moves less is a click
+
+class Pointer {
+  constructor(timeline) {
+    this.timeline = timeline;
+    this.press = null;
+    const plot = timeline.plot;
+    plot.addEventListener("pointermove", (event) => this.move(event));
+    plot.addEventListener("pointerdown", (event) => this.down(event));
+    plot.addEventListener("pointerup", (event) => this.up(event));
+    plot.addEventListener("pointercancel", () => (this.press = null));
+    plot.addEventListener("pointerleave", () => this.leave());
+    plot.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    plot.addEventListener("focus", () => timeline.draw());
+    plot.addEventListener("blur", () => timeline.draw());
+    // on the window and before anybody else: JupyterLab's own single-key commands (f, l, enter) listen
+    // on the document in the capture phase
+    this.onKey = (event) => this.key(event);
+    window.addEventListener("keydown", this.onKey, true);
+  }
+
+  close() {
+    window.removeEventListener("keydown", this.onKey, true);
+  }
+
+  focused() {
+    return document.activeElement === this.timeline.plot;
+  }
+
+  place(event) {
+    const box = this.timeline.canvas.getBoundingClientRect();
+    return { x: event.clientX - box.left - GUTTER_PX, y: event.clientY - box.top };
+  }
+
+  /** The job under a point, -1 if there is none. */
+  hit({ x, y }) {
+    const t = this.timeline;
+    if (!t.at || x < -4 || x > t.at.width + 8) return -1;
+    const { jobs } = t.board;
+    if (y >= t.at.lanesEnd && y < t.at.queueEnd) return this.hitQueue(x);
+    const k = Math.floor((y - AXIS_PX) / t.at.lanePx);
+    if (k < 0 || k >= t.at.shown) return -1;
+    return jobNear(jobs, t.at.lanes[k + t.laneOffset].jobs, t.axis, x, t.now);
+  }
+
+  hitQueue(x) {
+    const t = this.timeline;
+    const { jobs } = t.board;
+    for (const i of jobs.waiting) {
+      if (x >= t.axis.x(jobs.submitted[i]) - 2 && x <= t.axis.x(jobs.stop(i, t.now)) + 4) return i;
+    }
+    return -1;
+  }
+
+  move(event) {
+    const t = this.timeline;
+    if (!t.at) return;
+    const at = this.place(event);
+    if (this.press) {
+      const { from, last } = this.press;
+      if (!this.press.dragging && Math.hypot(at.x - from.x, at.y - from.y) > CLICK_PX) {
+        this.press.dragging = true;
+        t.plot.classList.add("kit-dragging");
+      }
+      if (this.press.dragging) {
+        t.following = false;
+        t.axis.pan(at.x - last.x);
+        t.view = t.axis.view();
+        t.laneOffset = this.press.lane + Math.round((from.y - at.y) / t.at.lanePx);
+        this.press.last = at;
+        this.hideLabel();
+        t.draw();
+      }
+      return;
+    }
+    t.cursor = at;
+    t.hovered = this.hit(at);
+    t.plot.style.cursor = t.hovered >= 0 ? "pointer" : "";
+    t.paintOver();
+    this.showLabel(at);
+  }
+
+  down(event) {
+    if (event.button !== 0 || !this.timeline.at) return;
+    const at = this.place(event);
+    this.press = { from: at, last: at, dragging: false, lane: this.timeline.laneOffset };
+    this.timeline.plot.setPointerCapture(event.pointerId);
+  }
+
+  up(event) {
+    const t = this.timeline;
+    const press = this.press;
+    this.press = null;
+    t.plot.classList.remove("kit-dragging");
+    if (!press || press.dragging) return;
+    t.actions.select(this.hit(this.place(event)));
+  }
+
+  leave() {
+    const t = this.timeline;
+    t.cursor = null;
+    t.hovered = -1;
+    this.hideLabel();
+    t.paintOver();
+  }
+
+  wheel(event) {
+    const t = this.timeline;
+    if (!t.axis) return;
+    const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
+    // the notebook scrolls as usual until this timeline was clicked
+    if (!this.focused() && !event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? 16 : 1;
+    if (sideways) t.axis.pan(-event.deltaX * lines);
+    else if (event.shiftKey) t.laneOffset += Math.sign(event.deltaY);
+    else t.axis.zoom(Math.exp(Math.max(-0.4, Math.min(0.4, event.deltaY * lines * 0.002))), this.place(event).x);
+    t.following = false;
+    t.view = t.axis.view();
+    this.hideLabel();
+    t.draw();
+  }
+
+  key(event) {
+    if (!this.focused() || event.ctrlKey || event.metaKey || event.altKey) return;
+    const t = this.timeline;
+    const middle = t.at ? t.at.width / 2 : 0;
+    const does = {
+      ArrowRight: () => this.step(1, 0),
+      ArrowLeft: () => this.step(-1, 0),
+      ArrowDown: () => this.step(0, 1),
+      ArrowUp: () => this.step(0, -1),
+      Home: () => this.end(0),
+      End: () => this.end(1),
+      Enter: () => t.actions.open(),
+      Escape: () => t.actions.select(-1),
+      f: () => t.fit(),
+      l: () => t.follow(true),
+      "+": () => this.zoomBy(0.7, middle),
+      "=": () => this.zoomBy(0.7, middle),
+      "-": () => this.zoomBy(1.4, middle),
+    }[event.key];
+    if (!does) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    does();
+  }
+
+  zoomBy(factor, x) {
+    const t = this.timeline;
+    if (!t.axis) return;
+    t.axis.zoom(factor, x);
+    t.following = false;
+    t.view = t.axis.view();
+    t.draw();
+  }
+
+  /** Select the neighbour: along the lane, or the nearest in time in the next lane. */
+  step(along, across) {
+    const t = this.timeline;
+    const { jobs } = t.board;
+    const from = t.board.selected >= 0 ? t.board.selected : -1;
+    const lane = from >= 0 ? jobs.laneOf[from] : null;
+    let next = -1;
+    if (!lane) next = jobs.latest();
+    else if (along) {
+      const k = lane.jobs.indexOf(from) + along;
+      next = lane.jobs[Math.max(0, Math.min(k, lane.jobs.length - 1))];
+    } else {
+      const lanes = jobs.laneList();
+      const other = lanes[lanes.indexOf(lane) + across];
+      if (other) next = nearestInTime(jobs, other.jobs, jobs.started[from]);
+    }
+    if (next >= 0) {
+      t.actions.select(next);
+      t.reveal(next);
+    }
+  }
+
+  end(last) {
+    const t = this.timeline;
+    const { jobs } = t.board;
+    const lane = jobs.laneOf[t.board.selected] ?? jobs.laneList()[0];
+    if (!lane || !lane.jobs.length) return;
+    const next = lane.jobs[last ? lane.jobs.length - 1 : 0];
+    t.actions.select(next);
+    t.reveal(next);
+  }
+
+  // -- the label --------------------------------------------------------------------------------
+
+  hideLabel() {
+    this.timeline.label.hidden = true;
+  }
+
+  showLabel(at) {
+    const t = this.timeline;
+    if (at.x < 0 || at.x > t.at.width) {
+      this.hideLabel();
+      return;
+    }
+    const [head, ...lines] = this.describe(at);
+    const label = t.label;
+    label.replaceChildren(make("div", "kit-label-head", head), ...lines.map((line) => make("div", "", line)));
+    label.hidden = false;
+    const box = label.getBoundingClientRect();
+    const room = t.plot.clientWidth;
+    const right = GUTTER_PX + at.x + 12;
+    label.style.left = `${Math.round(right + box.width > room ? Math.max(0, right - box.width - 24) : right)}px`;
+    label.style.top = `${Math.round(Math.max(0, Math.min(at.y + 14, t.at.height - box.height - 4)))}px`;
+  }
+
+  /** What the cursor is on: the job, its times, its neighbours, the memory at that instant. */
+  describe(at) {
+    const t = this.timeline;
+    const { jobs } = t.board;
+    const time = t.axis.time(at.x);
+    const beside = runningAt(jobs, t.at.lanes, time, t.now);
+    const now = memoryAt(t.at.rows, time);
+    const i = t.hovered;
+    if (i < 0) {
+      const running = beside.length ? `${plural(beside.length, "job")} running` : "idle";
+      return [preciseClock(time), running, now].filter(Boolean);
+    }
+    const took = jobs.took(i, t.now);
+    const state = stateWord(jobs.state[i]);
+    const head = `job ${jobs.id(i)}${Number.isFinite(took) ? `  ${duration(took)}` : ""}`;
+    const others = beside.filter((other) => other !== i).length;
+    const waited = (jobs.laneOf[i] ? jobs.started[i] : jobs.stop(i, t.now)) - jobs.submitted[i];
+    const lines = [
+      `${state}, v${jobs.version[i]}${jobs.attempt[i] > 1 ? `, attempt ${jobs.attempt[i]}` : ""}`,
+      `queued ${duration(waited * 1000)}, ${others ? `${others} beside it` : "alone"}`,
+    ];
+    if (t.board.panel) lines.unshift(t.board.names.handlers[jobs.handler[i]]);
+    if (jobs.chunks[i]) lines.push(plural(jobs.chunks[i], "chunk"));
+    if (now) lines.push(now);
+    if (Number.isFinite(jobs.peak[i])) lines.push(peakText(jobs, i));
+    if (jobs.findings[i]) lines.push(plural(jobs.findings[i], "finding"));
+    if (jobs.flags[i] & FLAG.stuck) lines.push("its thread could not be stopped");
+    return [head, ...lines];
+  }
+}
+
+function nearestInTime(jobs, lane, time) {
+  let best = -1;
+  let distance = Infinity;
+  for (const i of lane) {
+    const d = Math.abs(jobs.started[i] - time);
+    if (d < distance) [best, distance] = [i, d];
+  }
+  return best;
+}
+
+function memoryAt(rows, time) {
+  const parts = [];
+  for (const row of rows) {
+    const { line, name } = row.lines[0];
+    const used = usedAt(line, time);
+    if (!Number.isFinite(used)) continue;
+    parts.push(row.device < 0 ? `RSS ${memory(used)}` : `${rows.length > 1 ? `${row.label}: ` : ""}${memory(used)} ${name.endsWith("used") ? "used" : name}`);
+  }
+  return parts.slice(0, 2).join(", ");
+}
+
+function peakText(jobs, i) {
+  const flags = jobs.flags[i];
+  const whose = flags & FLAG.own ? "its own" : "shared";
+  return `peak ${memory(jobs.peak[i])}, ${whose}${flags & FLAG.exact ? "" : ", sampled"}`;
+}
+
+function stateWord(state) {
+  return STATES[state].toLowerCase().replace("_", " ");
+}
+
+function preciseClock(time) {
+  const ms = Math.floor((time - Math.floor(time)) * 1000);
+  return `${clock(Math.floor(time))}.${String(ms).padStart(3, "0")}`;
+}

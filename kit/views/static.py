@@ -1,0 +1,229 @@
+"""What is left in a saved notebook: a table with bars, as escaped HTML, and the same as text.
+
+Written in under 2 ms without matplotlib, since it is part of every handler cell. Everything that
+comes from a handler, an input or an output is masked for keys and escaped; there is no script and no
+address in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from kit.events import JobState
+from kit.secret import redact
+from kit.views import codec
+from kit.views.outputs import STATIC_CSS
+from kit.views.words import (
+    STATE_COLOURS,
+    STATE_WORDS,
+    clock,
+    duration,
+    memory,
+    percentile,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from kit.rows import JobRow
+
+#: jobs in the table
+SHOWN = 12
+_ORDER = (
+    JobState.COMPLETED,
+    JobState.FAILED,
+    JobState.TIMED_OUT,
+    JobState.CANCELLED,
+    JobState.LOST,
+    JobState.IN_PROGRESS,
+    JobState.IN_QUEUE,
+)
+_FONT = "font-variant-numeric:tabular-nums;font-size:13px;line-height:20px"
+_SOFT = "opacity:.7"
+_LEFT = "text-align:left;padding:1px 12px 1px 0"
+_RIGHT = "text-align:right;padding:1px 12px 1px 0;white-space:nowrap"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a static card says.
+
+    Attributes
+    ----------
+    title : str
+        Handler, kind, version; or what the panel shows.
+    rows : sequence of JobRow
+        The latest jobs, newest first, at most ``SHOWN``.
+    counts : dict of JobState to int
+        Of all jobs of this view.
+    times_ms : sequence of float
+        Execution times of completed jobs, for the percentiles.
+    note : str or None
+        One sentence at the head.
+    example : str
+        Input for the empty state, as JSON text.
+    """
+
+    title: str
+    rows: Sequence[JobRow]
+    counts: dict[JobState, int]
+    times_ms: Sequence[float]
+    note: str | None
+    example: str
+
+
+def safe(text: str) -> str:
+    """Text from anywhere as HTML text: keys masked, escaped, no control or direction characters."""
+    masked = redact(text)
+    if not masked.isprintable():
+        masked = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in masked)
+    return escape(masked, quote=True)
+
+
+def picture_html(picture: Picture) -> str:
+    """The table, in a ``div`` that a live card beside it hides."""
+    parts = [
+        f'<div class="kit-static" style="{_FONT}"><style>{STATIC_CSS}</style>',
+        f"<div><b>{safe(picture.title)}</b></div>",
+    ]
+    if picture.note:
+        parts.append(f"<div>{safe(picture.note)}</div>")
+    if picture.rows:
+        parts.append(f'<div style="{_SOFT}">{escape(summary(picture))}</div>')
+        parts.append(_table(picture.rows))
+    else:
+        parts.append(
+            f"<div>No jobs yet. Run one: <code>kit.run({safe(picture.example)})</code></div>"
+        )
+    parts.append("</div>")
+    return "".join(parts)
+
+
+def picture_text(picture: Picture) -> str:
+    """The same for a terminal, and for front ends without HTML."""
+    lines = [redact(picture.title)]
+    if picture.note:
+        lines.append(redact(picture.note))
+    if not picture.rows:
+        lines.append(f"No jobs yet. Run one: kit.run({redact(picture.example)})")
+        return "\n".join(lines)
+    lines.append(summary(picture))
+    for row in picture.rows:
+        error = f"  {_one_line(row.error_message)}" if row.error_message else ""
+        lines.append(
+            f"  {clock(row.submitted_at)}  {_id(row):<20} v{row.version:<4}"
+            f"{STATE_WORDS[row.state]:<10} {duration(row.execution_ms):>9}{error}"
+        )
+    return "\n".join(lines)
+
+
+def summary(picture: Picture) -> str:
+    """``17 completed, 2 failed; p50 1.62 s, p95 2.90 s; peak 19.8 GiB``."""
+    counts = [
+        f"{picture.counts[state]:,} {STATE_WORDS[state]}"
+        for state in _ORDER
+        if picture.counts.get(state)
+    ]
+    parts = [", ".join(counts)]
+    if picture.times_ms:
+        p50, p95 = (percentile(picture.times_ms, share) for share in (0.5, 0.95))
+        parts.append(f"p50 {duration(p50)}, p95 {duration(p95)}")
+    peaks = [
+        peak for peak, _ in (codec.peak_of(row.memory) for row in picture.rows) if peak == peak
+    ]
+    if peaks:
+        parts.append(f"peak {memory(max(peaks))}{_kind(picture.rows)}")
+    return "; ".join(parts)
+
+
+def _kind(rows: Sequence[JobRow]) -> str:
+    return "" if any(use.kind == "vram" for row in rows for use in row.memory) else " (RSS)"
+
+
+def _table(rows: Sequence[JobRow]) -> str:
+    start, span = _window(rows)
+    head = "".join(
+        f'<th style="{style}">{name}</th>'
+        for name, style in (
+            ("Job", _LEFT),
+            ("Version", _LEFT),
+            ("State", _LEFT),
+            ("Time", _LEFT + ";width:40%"),
+            ("Took", _RIGHT),
+            ("Peak", _RIGHT),
+            ("Findings", _RIGHT),
+        )
+    )
+    body = "".join(_row(row, start, span) for row in rows)
+    style = "border-collapse:collapse;width:100%;max-width:900px;margin:4px 0"
+    return f'<table style="{style}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _row(row: JobRow, start: float, span: float) -> str:
+    colour = STATE_COLOURS[row.state]
+    peak, _ = codec.peak_of(row.memory)
+    left, wait, wide = _bar(row, start, span)
+    bar = (
+        '<div style="position:relative;height:12px">'
+        f'<div style="position:absolute;left:{left:.2f}%;width:{wait:.2f}%;top:5px;height:2px;'
+        'background:#9aa3ad"></div>'
+        f'<div style="position:absolute;left:{left + wait:.2f}%;width:{wide:.2f}%;min-width:3px;'
+        f'top:0;height:12px;border-radius:3px;background:{colour}"></div></div>'
+    )
+    why = ""
+    if row.error_message:
+        why = f'<div style="{_SOFT}">{safe(_one_line(row.error_message))}</div>'
+    cells = (
+        (_LEFT, safe(_id(row))),
+        (_LEFT, f"v{row.version}"),
+        (_LEFT, f"{STATE_WORDS[row.state]}{why}"),
+        (_LEFT, bar),
+        (_RIGHT, duration(row.execution_ms)),
+        (_RIGHT, memory(peak)),
+        (_RIGHT, str(row.n_findings) if row.n_findings else ""),
+    )
+    return f"<tr>{''.join(f'<td style={chr(34)}{s}{chr(34)}>{c}</td>' for s, c in cells)}</tr>"
+
+
+def _window(rows: Sequence[JobRow]) -> tuple[float, float]:
+    """Beginning and length of the time the bars share: the latest jobs without a pause over 60 s."""
+    newest_first = sorted(rows, key=lambda row: row.submitted_at, reverse=True)
+    start = newest_first[0].submitted_at
+    for row in newest_first[1:]:
+        if start - (row.ended_at or row.submitted_at) > 60:
+            break
+        start = min(start, row.submitted_at)
+    end = max((row.ended_at or row.started_at or row.submitted_at) for row in rows)
+    return start, max(end - start, 1e-6)
+
+
+def _bar(row: JobRow, start: float, span: float) -> tuple[float, float, float]:
+    """Left edge, wait and run of a job in percent of the window, kept inside it."""
+    submitted = row.submitted_at
+    started = row.started_at if row.started_at is not None else row.ended_at
+    end = row.ended_at if row.ended_at is not None else start + span
+    points = [submitted, end if started is None else started, end]
+    shares = [min(100.0, max(0.0, (p - start) / span * 100)) for p in points]
+    return shares[0], max(0.0, shares[1] - shares[0]), max(0.0, shares[2] - shares[1])
+
+
+def _id(row: JobRow) -> str:
+    return codec.short_id(row.id).decode("utf-8", "replace")
+
+
+def _one_line(text: str, limit: int = 160) -> str:
+    line = " ".join(redact(text[:4000]).split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def title_of(
+    name: str, kind: str, version: int, lines_changed: int | None, cell: int | None
+) -> str:
+    """``classify · sync · v3, 2 lines changed · In [12]``."""
+    changed = ""
+    if lines_changed is not None:
+        changed = f", {plural(lines_changed, 'line')} changed" if lines_changed else ", unchanged"
+    place = f" · In [{cell}]" if cell is not None else ""
+    return f"{name} · {kind} · v{version}{changed}{place}"

@@ -1,0 +1,110 @@
+"""The widget: one ES module joined from the .js files beside this one, and nothing in its state.
+
+Jobs, payloads, logs and inputs go back and forth as custom messages. A synced trait would be written
+into the saved notebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from kit.views.feed import Message
+from kit.views.outputs import STATIC_CSS
+
+_HERE = Path(__file__).parent
+#: order in which the files are joined: what is used at the top level stands before its user
+MODULES = (
+    "dom.js",
+    "format.js",
+    "codec.js",
+    "axis.js",
+    "lanes.js",
+    "memory.js",
+    "theme.js",
+    "board.js",
+    "tree.js",
+    "media.js",
+    "pointer.js",
+    "timeline.js",
+    "pane.js",
+    "bands.js",
+    "card.js",
+)
+
+
+@lru_cache(maxsize=1)
+def esm() -> str:
+    """The one ES module that anywidget takes."""
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in MODULES)
+
+
+@lru_cache(maxsize=1)
+def css() -> str:
+    """Style of the card, and the rule that hides the static outputs beside a live one."""
+    return STATIC_CSS + "\n" + (_HERE / "style.css").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _widget_class() -> Any:
+    import anywidget  # takes 0.15 s: only when a card is shown
+
+    class CardWidget(anywidget.AnyWidget):
+        """A card's model; its state holds ids, script and style only."""
+
+        _esm = esm()
+        _css = css()
+
+    return CardWidget
+
+
+class Line:
+    """A widget and its comm, as a line for messages.
+
+    Parameters
+    ----------
+    hear : callable
+        ``hear(content)``: a message came from the page. It runs on the thread that handles comm
+        messages (with subshells not the main one) and must return at once.
+    """
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
+        self._hear = hear
+        self.widget = _widget_class()()
+        self.widget.on_msg(self._on_message)
+        #: whether a click can be answered while a cell runs
+        self.answers_in_cells = free_replies(self.widget)
+
+    @property
+    def model_id(self) -> str:
+        return str(self.widget.model_id)
+
+    def send(self, message: Message) -> None:
+        """To all pages; thread-safe."""
+        self.widget.send(message.content, buffers=list(message.buffers))
+
+    def close(self) -> None:
+        """End the model; pages drop their views of it."""
+        self.widget.close()
+
+    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        if isinstance(content, dict):
+            self._hear(content)
+
+
+def free_replies(widget: Any) -> bool:
+    """Have clicks handled on the thread the front end asks for; False if that cannot be arranged.
+
+    ipykernel 7.4 routes a comm's messages to the shell that last *sent* on it, so that a click waits
+    for the end of the running cell (measured: 5.0 s in a cell of 5 s, 1.1 s with this override,
+    of which 1.0 s is when the click was made). Private API: older and newer kernels may lack it,
+    and then the page says that the click waits.
+    """
+    comm: Any = getattr(widget, "comm", None)
+    if not callable(getattr(type(comm), "_reply_subshell_for", None)):
+        return False
+
+    comm._reply_subshell_for = lambda _data, default: default
+    return True
