@@ -41,6 +41,8 @@ def _check_names(rendered: Rendered, sliced: Slice) -> None:
     tree = ast.parse(rendered.text)
     found: dict[str, str] = {}
     soft = {name for s in sliced.kept for name in s.facts.soft}
+    if any("__future__.annotations" in s.facts.imports.values() for s in sliced.kept):
+        soft |= {name for s in sliced.kept for name in s.facts.annotated}
     hard = {name for s in sliced.kept for name in s.facts.reads | s.facts.later}
     for message in checker.Checker(tree, filename="handler.py").messages:
         if isinstance(message, (messages.UndefinedName, messages.UndefinedLocal)):
@@ -48,7 +50,7 @@ def _check_names(rendered: Rendered, sliced: Slice) -> None:
             if isinstance(message, messages.UndefinedLocal):
                 continue  # true in the notebook as well: the handler's own affair
             if name in soft and name not in hard:
-                continue  # only in a quoted annotation, which nothing evaluates
+                continue  # only in an annotation that nothing evaluates
             statement = rendered.statement_at(message.lineno)
             used = statement.place if statement else "the start() options"
             found.setdefault(name, used)

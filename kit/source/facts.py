@@ -43,6 +43,8 @@ class Code:
     sets : frozenset of tuple of str
         Paths of the parts of globals it assigns to: ``("os", "environ")``.
     calls : tuple of Call
+    returns : frozenset of str
+        Roots of what it returns.
     """
 
     params: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class Code:
     touches: frozenset[str] = _NOTHING
     sets: frozenset[tuple[str, ...]] = frozenset()
     calls: tuple[Call, ...] = ()
+    returns: frozenset[str] = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,18 @@ class Facts:
         Functions, classes and lambdas it binds.
     alias : mapping of str to frozenset of str
         Names it binds to (parts of) objects that other names stand for.
+    given : mapping of str to tuple of Call
+        Names it binds to the result of calling a name.
+    holds : mapping of str to frozenset of str
+        Names it binds to results of calls, with the roots of what those were given.
     imports : mapping of str to str
         Names it imports, with their dotted origin.
     decorators : tuple of tuple of str
         Paths of the decorators of a definition.
+    annotated : frozenset of str
+        Global names read in annotations; not evaluated under ``from __future__ import annotations``.
+    stores : frozenset of str
+        Roots of what it puts into other objects: changed later, those change too.
     soft : frozenset of str
         Names read in quoted annotations only: never missed at run time.
     dynamic : frozenset of str
@@ -97,8 +108,12 @@ class Facts:
     calls: tuple[Call, ...] = ()
     code: Mapping[str, Code] = field(default_factory=dict)
     alias: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    given: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
+    holds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     imports: Mapping[str, str] = field(default_factory=dict)
     decorators: tuple[tuple[str, ...], ...] = ()
+    annotated: frozenset[str] = _NOTHING
+    stores: frozenset[str] = _NOTHING
     soft: frozenset[str] = _NOTHING
     dynamic: frozenset[str] = _NOTHING
     awaits: bool = False

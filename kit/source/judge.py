@@ -28,17 +28,18 @@ _CHANGES = {
     "compile", "connect", "cpu", "cuda", "discard", "eval", "extend", "fit", "fit_transform",
     "float", "freeze", "fuse_lora", "half", "init", "insert", "load", "load_lora_weights",
     "load_state_dict", "load_weights", "mount", "open", "partial_fit", "pop", "popitem",
-    "prepare", "push", "quantize", "remove", "requires_grad_", "reset", "resize_token_embeddings",
+    "prepare", "push", "quantize", "register", "remove", "requires_grad_", "reset", "resize_token_embeddings",
     "setdefault", "setup", "sort", "start", "to", "train", "update", "warmup",
 }  # fmt: skip
-_CHANGES_BY_PREFIX = ("add_", "disable_", "enable_", "load_", "register", "set_", "start_")
+_CHANGES_BY_VERB = ("add", "disable", "enable", "load", "register", "set", "start")
 #: process-wide settings of the standard library and dotenv; they stay whoever needs them
 _SETTINGS = (
     "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
     "logging.basicConfig", "logging.captureWarnings", "logging.config", "logging.disable",
     "logging.getLogger", "logging.setLoggerClass", "multiprocessing.set_start_method",
     "os.chdir", "os.environ", "os.putenv", "os.umask", "os.unsetenv", "resource.setrlimit",
-    "signal.signal", "socket.setdefaulttimeout", "sys.path", "sys.setrecursionlimit",
+    "signal.signal", "socket.setdefaulttimeout", "sys.argv", "sys.excepthook", "sys.modules", "sys.path",
+    "sys.setrecursionlimit", "sys.stderr", "sys.stdout",
     "warnings.filterwarnings", "warnings.simplefilter", "warnings.resetwarnings",
 )  # fmt: skip
 #: the same of libraries: they stay where the library is needed anyway
@@ -170,6 +171,20 @@ class Judge:
                 hit |= roots
         return effect, frozenset(hit)
 
+    def returned(self, call: Call) -> frozenset[str]:
+        """Globals that the result of calling a notebook function may be, or be a part of."""
+        body = self._code.get(call.path[0]) if call.path else None
+        found: set[str] = set()
+        for root in body.returns if body else ():
+            if not root.startswith("@"):
+                found.add(root)
+                continue
+            index = body.params.index(root[1:]) if body and root[1:] in body.params else -1
+            for where, roots in call.args:
+                if where in (index, root[1:]):
+                    found |= roots
+        return frozenset(found)
+
     def judge(self, facts: Facts, *, shown: bool) -> Judgement:
         """Judge a statement.
 
@@ -215,12 +230,16 @@ class Judge:
                 settings = settings or sub.settings
                 effect |= call.bare
             elif len(call.path) > 1:
+                # `get_model().eval()` changes what `get_model` returns
+                through = self.returned(Call((root,), (), False))
                 if _changes(last):
-                    changes.setdefault(root, f"calls its `{last}`")
+                    for name in (root, *sorted(through)):
+                        changes.setdefault(name, f"calls its `{last}`")
                     effect |= call.bare
                 elif call.bare and last not in _LOOKS:
-                    changes.setdefault(root, f"calls its `{last}`")
-                    perhaps.add(root)
+                    for name in (root, *sorted(through)):
+                        changes.setdefault(name, f"calls its `{last}`")
+                        perhaps.add(name)
                     receives |= {root}.union(*(roots for _, roots in call.args))
                     effect = True
                 elif not call.bare and last not in _LOOKS:
@@ -249,7 +268,14 @@ class Judge:
 
 
 def _changes(method: str) -> bool:
-    return method in _CHANGES or method.startswith(_CHANGES_BY_PREFIX)
+    if method in _CHANGES:
+        return True
+    # add_tokens, setLevel, but not settle
+    return any(
+        method.startswith(verb)
+        and (method[len(verb) :][:1] == "_" or method[len(verb) :][:1].isupper())
+        for verb in _CHANGES_BY_VERB
+    )
 
 
 def _setting(origin: str) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from kit.source.facts import Call, Code, Facts
+from kit.source.roots import Scoped
 from kit.source.scopes import (
     Scope,
     bound_names,
@@ -19,17 +20,9 @@ from kit.source.scopes import (
 _CHANGES_FIRST = ("setattr", "delattr")
 #: builtins whose effect cannot be read off the source
 _DYNAMIC = ("exec", "eval", "globals", "locals", "vars", "__import__")
-#: calls whose result shares objects with what they were given, or with their receiver
-_SHARES = {
-    "dict", "enumerate", "filter", "getattr", "iter", "list", "map", "max", "min", "next",
-    "reversed", "set", "sorted", "tuple", "zip",
-}  # fmt: skip
-_ACCESSORS = {
-    "bfloat16", "buffers", "children", "compile", "cpu", "cuda", "eval", "float", "get", "half",
-    "items", "layers", "modules", "named_buffers", "named_children", "named_modules",
-    "named_parameters", "parameters", "requires_grad_", "setdefault", "to", "train", "values",
-}  # fmt: skip
-_LINKS = (ast.Attribute, ast.Subscript, ast.Await, ast.Starred, ast.NamedExpr)
+#: methods that keep what they are given
+_KEEPERS = {"append", "appendleft", "extend", "insert", "push", "register", "setdefault", "update"}
+_KEEPS = ("add", "include_", "register_", "set_")
 _MAKERS = ("__init__", "__post_init__", "__new__")
 _NOTHING: frozenset[str] = frozenset()
 
@@ -56,9 +49,13 @@ def facts_of(node: ast.stmt) -> Facts:
         calls=tuple(walker.now.calls),
         code=walker.code,
         alias=walker.module.aliases,
+        given=walker.given,
+        holds=walker.holds,
         imports=walker.imports,
         decorators=tuple(walker.path(d) for d in getattr(node, "decorator_list", ())),
-        soft=frozenset(walker.soft - walker.now.reads - walker.later),
+        annotated=frozenset(walker.annotated),
+        stores=frozenset(walker.stores),
+        soft=frozenset(walker.soft - walker.now.reads - walker.later - walker.annotated),
         dynamic=frozenset(walker.dynamic),
         awaits=walker.awaits,
     )
@@ -73,14 +70,14 @@ class _Doing:
         self.touches: set[str] = set()
         self.sets: set[tuple[str, ...]] = set()
         self.calls: list[Call] = []
+        self.returns: set[str] = set()
 
 
-class Walker(ast.NodeVisitor):
+class Walker(Scoped, ast.NodeVisitor):
     """Collects the facts; one pass over the tree."""
 
     def __init__(self, bound: set[str]) -> None:
-        self.module = Scope("module", bound)
-        self.scopes = [self.module]
+        super().__init__(bound)
         self.now = _Doing()
         self.doing = self.now  # of the function being walked, or of the statement itself
         self.later: set[str] = set()
@@ -89,72 +86,20 @@ class Walker(ast.NodeVisitor):
         self.soft: set[str] = set()
         self.dynamic: set[str] = set()
         self.awaits = False
+        self.given: dict[str, tuple[Call, ...]] = {}
+        self.holds: dict[str, frozenset[str]] = {}
+        self.annotated: set[str] = set()
+        self.stores: set[str] = set()
+        self._annotating = False
         self._bare: set[int] = set()
         self._made: list[Code] = []
-
-    # -- names ----------------------------------------------------------------------------------
-
-    def scope_of(self, name: str) -> Scope:
-        """The scope a name belongs to; the module's for globals and builtins."""
-        for scope in reversed(self.scopes[1:]):
-            if name in scope.declared:
-                return self.module
-            # a class's names are not seen by the functions in it
-            if name in scope.bound and (scope.kind != "class" or scope is self.scopes[-1]):
-                return scope
-        return self.module
-
-    def roots(self, node: ast.AST | None, *, deep: bool = False) -> frozenset[str]:
-        """Global names and ``@parameters`` whose object, or a part of it, an expression may be.
-
-        What a method returns counts as new unless the method is known to give a part of its
-        object, or ``deep`` is set: ``x = model.generate(y)`` does not make ``x`` a part of
-        ``model``, but ``for p in model.anything()`` changes ``model`` when it changes ``p``.
-        """
-        while True:
-            if isinstance(node, ast.Call):
-                if isinstance(node.func, ast.Name):
-                    shares = node.func.id in _SHARES
-                    given = [self.roots(a, deep=deep) for a in node.args] if shares else []
-                    return _NOTHING.union(*given)
-                method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-                if not (deep or method in _ACCESSORS or method.startswith("get_")):
-                    return _NOTHING
-                node = node.func
-            elif isinstance(node, _LINKS):
-                node = node.value
-            elif isinstance(node, ast.IfExp):
-                return self.roots(node.body, deep=deep) | self.roots(node.orelse, deep=deep)
-            elif isinstance(node, (ast.Tuple, ast.List, ast.Set)):
-                return _NOTHING.union(*(self.roots(e, deep=deep) for e in node.elts))
-            elif isinstance(node, ast.Name):
-                scope = self.scope_of(node.id)
-                known = scope.aliases.get(node.id, _NOTHING)
-                return known | {node.id} if scope is self.module else known
-            else:
-                return _NOTHING
-
-    def path(self, node: ast.AST) -> tuple[str, ...]:
-        """``a.b(c).d`` as ``("a", "b", "d")``; empty if it does not begin with a global name."""
-        parts: list[str] = []
-        while not isinstance(node, ast.Name):
-            if isinstance(node, ast.Attribute):
-                parts.append(node.attr)
-                node = node.value
-            elif isinstance(node, ast.Call):
-                node = node.func
-            elif isinstance(node, (ast.Subscript, ast.Await)):
-                node = node.value
-            else:
-                return ()
-        if self.scope_of(node.id) is not self.module:
-            return ()
-        return (node.id, *reversed(parts))
 
     def visit_Name(self, node: ast.Name) -> None:
         if self.scope_of(node.id) is not self.module:
             return
-        if isinstance(node.ctx, ast.Load):
+        if self._annotating:
+            self.annotated.add(node.id)
+        elif isinstance(node.ctx, ast.Load):
             self.doing.reads.add(node.id)
             if len(self.scopes) > 1 and self.doing is not self.now:
                 self.later.add(node.id)
@@ -183,6 +128,10 @@ class Walker(ast.NodeVisitor):
             if path := self.path(target):
                 self.doing.sets.add(path)
 
+    def _store(self, roots: frozenset[str]) -> None:
+        if self.doing is self.now:
+            self.stores.update(root for root in roots if not root.startswith("@"))
+
     def _bind_alias(self, target: ast.expr, roots: frozenset[str]) -> None:
         for node in ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -200,9 +149,11 @@ class Walker(ast.NodeVisitor):
         roots = self.roots(node.value)
         for target in node.targets:
             self._change(target)
+            if isinstance(target, (ast.Attribute, ast.Subscript)):
+                self._store(roots)
             self._bind_alias(target, roots)
             self.visit(target)
-        self._lambda(node.targets, node.value)
+        self._bind_value(node.targets, node.value)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
@@ -210,7 +161,7 @@ class Walker(ast.NodeVisitor):
             self.visit(node.value)
             self._change(node.target)
             self._bind_alias(node.target, self.roots(node.value))
-            self._lambda([node.target], node.value)
+            self._bind_value([node.target], node.value)
         self.visit(node.target)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
@@ -257,14 +208,20 @@ class Walker(ast.NodeVisitor):
         self._mark(node.value)
         self.visit(node.value)
 
-    def visit_Call(self, node: ast.Call) -> None:
+    def _call(self, node: ast.Call) -> Call:
         args: list[tuple[int | str, frozenset[str]]] = [
             (i, self.roots(a)) for i, a in enumerate(node.args)
         ]
         args += [(k.arg or "**", self.roots(k.value)) for k in node.keywords]
-        path = self.path(node.func)
+        return Call(self.path(node.func), tuple(args), id(node) in self._bare)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        call = self._call(node)
+        path, args = call.path, call.args
         if path:
-            self.doing.calls.append(Call(path, tuple(args), id(node) in self._bare))
+            self.doing.calls.append(call)
+            if len(path) > 1 and (path[-1] in _KEEPERS or path[-1].startswith(_KEEPS)):
+                self._store(_NOTHING.union(*(roots for _, roots in args)))
             if len(path) == 1 and path[0] in _CHANGES_FIRST and args:
                 self.doing.touches |= args[0][1]
             if len(path) == 1 and path[0] in _DYNAMIC:
@@ -272,7 +229,11 @@ class Walker(ast.NodeVisitor):
         elif id(node) in self._bare and isinstance(node.func, ast.Attribute):
             # a method of a local: of a parameter, or of a part of something global
             for root in self.roots(node.func.value, deep=True):
-                self.doing.calls.append(Call((root, node.func.attr), tuple(args), True))
+                self.doing.calls.append(Call((root, node.func.attr), args, True))
+        self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        self.doing.returns |= self.roots(node.value)
         self.generic_visit(node)
 
     def visit_Await(self, node: ast.Await) -> None:
@@ -292,7 +253,9 @@ class Walker(ast.NodeVisitor):
                     continue
                 names = (n.id for n in ast.walk(quoted) if isinstance(n, ast.Name))
                 self.soft.update(n for n in names if self.scope_of(n) is self.module)
+        before, self._annotating = self._annotating, True
         self.visit(node)
+        self._annotating = before
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Code:
         args = parameters(node.args)
@@ -321,6 +284,7 @@ class Walker(ast.NodeVisitor):
             touches=frozenset(inner.touches),
             sets=frozenset(inner.sets),
             calls=tuple(inner.calls),
+            returns=frozenset(inner.returns),
         )
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -342,11 +306,26 @@ class Walker(ast.NodeVisitor):
             self.visit(part)
         self._function(node)
 
-    def _lambda(self, targets: list[ast.expr], value: ast.expr) -> None:
-        if isinstance(value, ast.Lambda) and len(self.scopes) == 1:
-            for target in targets:
-                if isinstance(target, ast.Name):
-                    self.code[target.id] = Code()
+    def _bind_value(self, targets: list[ast.expr], value: ast.expr) -> None:
+        """Note what a module-level name is the result of, and what that may hold."""
+        if len(self.scopes) > 1:
+            return
+        names = [
+            n.id
+            for target in targets
+            for n in ast.walk(target)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        ]
+        held = self.held(value)
+        while isinstance(value, ast.Await):
+            value = value.value
+        for name in names:
+            if isinstance(value, ast.Lambda):
+                self.code[name] = Code()
+            if held - {name}:
+                self.holds[name] = held - {name}
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+                self.given[name] = (self._call(value),)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):

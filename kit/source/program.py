@@ -80,9 +80,9 @@ class Program:
             self._enter(index, statement)
         self.own = self._kits_own()
         self.served = self._served()
-        judge = Judge(self.code, self.imports, self.served)
+        self._judge = Judge(self.code, self.imports, self.served)
         self.judgements: list[Judgement] = [
-            judge.judge(s.facts, shown=s.shown) for s in self.statements
+            self._judge.judge(s.facts, shown=s.shown) for s in self.statements
         ]
         self.changes = self._changes()
 
@@ -198,8 +198,14 @@ class Program:
                 seen.add(name)
                 table.setdefault(name, []).append(index)
                 for place in self.meaning(name, index).defs:
-                    todo |= self.statements[place].facts.alias.get(name, frozenset())
+                    todo |= self.shares(name, place)
         return table
+
+    def shares(self, name: str, index: int) -> frozenset[str]:
+        """Names whose objects a definition makes ``name`` a part of, or the same as."""
+        facts = self.statements[index].facts
+        calls = facts.given.get(name, ())
+        return facts.alias.get(name, frozenset()).union(*map(self._judge.returned, calls))
 
     def is_barrier(self, index: int) -> bool:
         """Whether an import below a statement may depend on it having run."""

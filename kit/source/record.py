@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class Cell:
         False if the cell raised, was interrupted, or did not parse.
     time : float
         When the run ended, UTC seconds.
+    runs : int
+        How often the cell has run, whatever its source was then; :class:`Record` counts.
     """
 
     number: int | None
@@ -32,6 +35,7 @@ class Cell:
     source: str
     ok: bool
     time: float
+    runs: int = 1
 
     @property
     def label(self) -> str:
@@ -53,11 +57,13 @@ class Record:
 
     def add(self, cell: Cell) -> None:
         """Note that a cell has run, well or not. Microseconds; does not block on anything slow."""
-        key = ("source", cell.source) if cell.cell_id is None else ("id", cell.cell_id)
+        by_source = ("source", cell.source)
+        key = by_source if cell.cell_id is None else ("id", cell.cell_id)
         with self._lock:
-            # out and in again, so that the order is that of the last run
-            self._cells.pop(key, None)
-            self._cells[key] = cell
+            # out and in again, so that the order is that of the last run; a run from before its id
+            # was known (IPython's own history has none) is this cell too
+            before = [c for k in {key, by_source} if (c := self._cells.pop(k, None)) is not None]
+            self._cells[key] = dataclasses.replace(cell, runs=1 + sum(c.runs for c in before))
 
     def cells(self) -> tuple[Cell, ...]:
         """The last run of each cell, in order of execution; those that raised have ``ok=False``."""

@@ -93,9 +93,11 @@ class _Slicer:
         self.missing: dict[str, str] = {}
         self.edges = Edges()
         self.moved: dict[str, int] = {}  # name: its definition, which comes below a reader
+        self.lazy = "__future__.annotations" in program.imports.values()
         self._todo: list[int] = []
         # name: {definition: how far down changes to it matter}
         self._windows: dict[str, dict[int, int]] = {}
+        self._held: dict[str, dict[int, int]] = {}
 
     def slice(self) -> Slice:
         self._demand_root()
@@ -149,14 +151,18 @@ class _Slicer:
             facts = self.statements[index].facts
             who = _who(self.statements[index])
             for name in sorted(facts.reads):
-                self.demand(name, index, index, who)
+                self.demand(name, index, index, who, reader=index)
             for name in sorted(facts.later - facts.reads):
                 self.demand(name, END, END, who)
             if facts.calls or facts.decorators:
                 for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
-                    self.demand(name, index, index, who, through=True)
+                    self.demand(name, index, index, who, through=True, reader=index)
+            for name in sorted(facts.annotated - facts.reads - facts.binds.keys()):
+                self.demand(name, index, index, who, soft=self.lazy, reader=index)
             for name in sorted(facts.soft):
                 self.demand(name, END, END, who, soft=True)
+            for name in sorted(facts.stores):
+                self.demand(name, index, END, who, held=True)
 
     def demand(
         self,
@@ -167,6 +173,8 @@ class _Slicer:
         *,
         soft: bool = False,
         through: bool = False,
+        held: bool = False,
+        reader: int = END,
     ) -> None:
         """Keep what ``name`` means to statement ``at``, as changed up to ``until``.
 
@@ -180,8 +188,18 @@ class _Slicer:
             It is not missed at run time (a quoted annotation).
         through : bool
             It is read by code that the statement may call, not by the statement itself.
+        held : bool
+            What reads it may only hold it: what surely changes it stays, what perhaps does not.
+        reader : int
+            The statement that must come after its definitions; ``END`` if none must.
         """
         meaning = self.program.meaning(name, at)
+        if (
+            reader < END
+            and name in self.statements[reader].facts.binds
+            and (meaning.moved or not meaning.defs)
+        ):
+            return  # its own, such as the target of a loop; what is missing is checked in the file
         usable = [d for d in meaning.defs if d not in self.program.own]
         if len(usable) < len(meaning.defs) or not meaning.defs:
             if not soft and name not in self.missing:
@@ -193,7 +211,7 @@ class _Slicer:
                 self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
                 continue
             self.keep(index, f"defines `{name}`, which {who} reads")
-            self.edges.add(at, index, through=through)
+            self.edges.add(reader, index, through=through)
         if not usable:
             return
         first = usable[0]
@@ -202,20 +220,28 @@ class _Slicer:
             if not through:
                 self.moved[name] = first
         end = min(until, self.program.next_definition(name, usable[-1]))
-        windows = self._windows.setdefault(name, {})
+        windows = (self._held if held else self._windows).setdefault(name, {})
         if windows.get(first, -1) >= end and not meaning.moved:
             return
         windows[first] = max(end, windows.get(first, -1))
+        for index in usable:
+            # what else the object is known as, and what it was made with: changed there, it changes
+            for other in sorted(self.program.shares(name, index)):
+                self.demand(other, index, end, who, held=held)
+            for other in sorted(self.statements[index].facts.holds.get(name, ())):
+                self.demand(other, index, end, who, held=True)
         for index in self.program.changes.get(name, ()):
             if first < index < end and self._may_stay(index):
                 judgement = self.program.judgements[index]
                 why = judgement.changes.get(name, "changes what it stands for")
                 question = name in judgement.perhaps
+                if held and question:
+                    continue
                 if question and not self._all_live(judgement.receives - {name}, index):
                     continue  # looked at again once more is known
                 self.keep(index, f"touches `{name}`: {why}", question=question)
                 if meaning.moved:
-                    self.edges.add(at, index, through=through)
+                    self.edges.add(reader, index, through=through)
 
     def _may_stay(self, index: int) -> bool:
         statement = self.statements[index]
@@ -244,7 +270,10 @@ class _Slicer:
         for index, judgement in enumerate(self.program.judgements):
             if index in self.kept or not self._may_stay(index):
                 continue
-            if judgement.library:
+            if self.statements[index].facts.unbinds:
+                if self._deletes_kept(index):
+                    self.keep(index, "deletes what the file has no more use for")
+            elif judgement.library:
                 if self._live(judgement.library, index):
                     self.keep(index, f"sets up `{judgement.library}` ({judgement.settings})")
             elif judgement.receives and isinstance(self.statements[index].node, ast.Expr):
@@ -254,6 +283,14 @@ class _Slicer:
                     words = ", ".join(f"`{n}`" for n in sorted(objects))
                     self.keep(index, f"may change {words}", question=True)
         return len(self.kept) > before
+
+    def _deletes_kept(self, index: int) -> bool:
+        defs = [
+            place
+            for name in self.statements[index].facts.unbinds
+            for place in self.program.meaning(name, index).defs or (-1,)
+        ]
+        return all(place in self.kept for place in defs)
 
     def _acts(self, index: int) -> bool:
         """Whether a statement of the handler's own cell does something worth keeping."""
@@ -278,6 +315,7 @@ class _Slicer:
             if index not in self.program.own:
                 names = ", ".join(f"`{n}`" for n in sorted(unknown))
                 self.keep(index, f"may define {names}", question=True)
+                self.missing = {n: r for n, r in self.missing.items() if n not in unknown}
 
     # -- explanation ----------------------------------------------------------------------------
 
