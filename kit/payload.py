@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -27,8 +27,22 @@ RUN_LIMIT_BYTES = 10_000_000
 RUNSYNC_LIMIT_BYTES = 20_000_000
 CHUNK_LIMIT_BYTES = 1_000_000
 
-_to_text = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
-_loads = json.loads
+_encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False)
+
+
+def _text_maker() -> Callable[[object], str]:
+    """``_encoder.encode``, without looking anything up in ``json`` at the time of the call."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _encoder.encode
+    # the very call that JSONEncoder.iterencode makes
+    chunks = make(None, _encoder.default, _quote, None, ": ", ", ", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_quote = json.encoder.encode_basestring
+_to_text = _text_maker()
+_Decoder = json.JSONDecoder
 _SyntaxError = json.JSONDecodeError
 _Thread = threading.Thread
 
@@ -131,7 +145,7 @@ def parse(text: str, **hooks: Any) -> Any:
     """``json.loads(text, **hooks)`` whose failures are PayloadErrors, whatever the caller's depth."""
     try:
         try:
-            return _loads(text, **hooks)
+            return _Decoder(**hooks).decode(text)
         except RecursionError:
             return _parse_on_empty_stack(text, hooks)
     except _SyntaxError as error:
@@ -157,7 +171,7 @@ def _parse_on_empty_stack(text: str, hooks: dict[str, Any]) -> Any:
 
     def run() -> None:
         try:
-            ends.append(_loads(text, **hooks))
+            ends.append(_Decoder(**hooks).decode(text))
         except Exception as error:
             ends.append(error)
 

@@ -58,9 +58,9 @@ def foreign_key(path: str, key: object) -> PayloadError:
     )
 
 
-def bad_items(path: str, value: object, how: str) -> PayloadError:
-    """A dict subclass whose own items() does not give pairs."""
-    return PayloadError(f"{path} is {a_type(value)}, whose items() {how}: send a plain dict.", path)
+def bad_items(path: str, value: object, how: str, plain: str) -> PayloadError:
+    """A subclass of dict, list or tuple whose own items() or __iter__() fails."""
+    return PayloadError(f"{path} is {a_type(value)}, whose {how}: send a plain {plain}.", path)
 
 
 def not_finite(path: str, value: float) -> PayloadError:
@@ -147,18 +147,18 @@ def remedy_for(value: object) -> str:
         return "send its text, str(error), or raise it"
     if issubclass(kind, type) or issubclass(kind, (types.FunctionType, types.BuiltinFunctionType)):
         return "send its name, value.__name__, or the result of calling it"
-    for base in kind.__mro__:
+    for base in _mro(kind):
         room = _module(base).partition(".")[0]
         found = _BY_NAME.get((room, _name(base))) or _BY_NAME.get((room, "*"))
         if found:
             return found
-    if "__dataclass_fields__" in vars(kind) or hasattr(kind, "__dataclass_fields__"):
+    if class_has(kind, "__dataclass_fields__"):
         return "send a dict, dataclasses.asdict(value)"
-    if hasattr(kind, "__attrs_attrs__"):
+    if class_has(kind, "__attrs_attrs__"):
         return "send a dict, attrs.asdict(value)"
-    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
+    if class_has(kind, "keys") and class_has(kind, "__getitem__"):
         return "send a dict, dict(value)"
-    if hasattr(kind, "__iter__"):
+    if class_has(kind, "__iter__"):
         return "send a list, list(value)"
     return "send a dict, list, string, number, bool or None made from it"
 
@@ -176,12 +176,26 @@ def a_type(value: object) -> str:
     return f"{'an' if full[:1] in 'aeiouAEIOU' else 'a'} {full}"
 
 
+def class_has(kind: type, name: str) -> object:
+    """What a class or its bases have under a name (None: nothing), without running their code."""
+    for base in _mro(kind):
+        found: object = _namespace(base).get(name)
+        if found is not None:
+            return found
+    return None
+
+
+# the getters of type itself: a metaclass may answer anything for kind.__mro__ or kind.__name__
+_mro: Any = type.__dict__["__mro__"].__get__
+_namespace: Any = type.__dict__["__dict__"].__get__
+
+
 def _name(kind: type) -> str:
     name: Any = type.__dict__["__name__"].__get__(kind)
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _module(kind: type) -> str:
-    # a class may put anything at __module__, and a metaclass may raise
-    room = type.__getattribute__(kind, "__dict__").get("__module__") or ""
+    # a class may put anything at __module__
+    room: Any = type.__dict__["__module__"].__get__(kind)
     return room if isinstance(room, str) else ""

@@ -1,8 +1,8 @@
 """The careful walk through a value on its way to JSON: paths, refusals, findings.
 
 Follows the rules of CPython's C encoder (3.10 to 3.13), not those of ``isinstance``: what counts is
-the real type, and of a str, int, float, list or tuple subclass only its raw content is read. The one
-place where the encoder runs a value's own code is ``items()`` of a dict subclass.
+the real type, and of a str, int or float subclass only its raw content is read. The encoder runs a
+value's own code in two places: ``items()`` of a dict subclass, ``__iter__()`` of a list or tuple one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kit.events import Finding
 from kit.refusals import (
     bad_items,
     big_integer,
+    class_has,
     cycle,
     explosion,
     foreign,
@@ -40,7 +41,7 @@ MAX_TEXT = 1_000_000_000
 #: containers after which that is looked into
 MANY = 1 << 18
 
-_quote = json.JSONEncoder(ensure_ascii=False).encode
+_quote = json.encoder.encode_basestring
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 
@@ -156,10 +157,8 @@ class Walk:
     def _array(self, value: Any, kind: type) -> _Frame | None:
         self._enter(value)
         if issubclass(kind, tuple):
-            self._note("K101", "._asdict()" if hasattr(kind, "_fields") else "")
-            items = list(tuple.__iter__(value))
-        else:
-            items = list.copy(value)
+            self._note("K101", "._asdict()" if class_has(kind, "_fields") else "")
+        items = self._items(value, kind)
         if self._out is None and self._harmless(items):
             del self._open[id(value)]
             return None
@@ -201,6 +200,17 @@ class Walk:
             self.unusual = True
         self._open[id(value)] = depth
 
+    def _items(self, value: Any, kind: type) -> list[Any]:
+        base: Any = list if issubclass(kind, list) else tuple
+        if kind is base or class_has(kind, "__iter__") is base.__iter__:
+            return list(base.__iter__(value))
+        self.unusual = True
+        try:
+            return list(iter(value))
+        except Exception as error:
+            how = f"__iter__() raised {type(error).__name__}"
+            raise bad_items(self.path(), value, how, "list") from error
+
     def _pairs(self, value: Any, kind: type) -> list[tuple[object, object]]:
         if kind is dict or kind is defaultdict or (kind is OrderedDict and not vars(value)):
             return list(value.items())
@@ -211,9 +221,10 @@ class Walk:
         try:
             pairs = list(value.items())
         except Exception as error:
-            raise bad_items(self.path(), value, f"raised {type(error).__name__}") from error
+            how = f"items() raised {type(error).__name__}"
+            raise bad_items(self.path(), value, how, "dict") from error
         if not all(isinstance(pair, tuple) and tuple.__len__(pair) == 2 for pair in pairs):
-            raise bad_items(self.path(), value, "are not pairs")
+            raise bad_items(self.path(), value, "items() are not pairs", "dict")
         return pairs
 
     def _key(self, key: Any) -> str:
