@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PIP = ("-m", "pip", "--disable-pip-version-check", "-q")
+PIP = ("-m", "pip", "--disable-pip-version-check")
 
 
 class Environment:
@@ -95,7 +95,7 @@ class Environment:
 def wheel(folder: Path) -> Path:
     """The kit's wheel, built from this checkout; needs no network (hatchling is a test dependency)."""
     command = [sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", folder, ROOT], check=True)
+    subprocess.run([*command, "-q", "-w", folder, ROOT], check=True)
     (built,) = folder.glob("handler_kit-*.whl")
     return built
 

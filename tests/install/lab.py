@@ -27,6 +27,7 @@ SESSION = """async () => {
     const panel = window.jupyterapp.shell.currentWidget;
     await panel.context.ready; await panel.revealed; await panel.sessionContext.ready;
     await panel.sessionContext.session.kernel.info;
+    return true;
 }"""
 # the command's promise is not awaited: a dialog would hold it for ever
 RUN_CELL = """n => {
@@ -95,6 +96,9 @@ class Lab:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
+        self._reader.join(10)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
 
     def open(self, page: Page, notebook: str) -> None:
         """Show a notebook and wait until its kernel answers."""
@@ -103,7 +107,8 @@ class Lab:
 
     def settle(self, page: Page) -> None:
         page.wait_for_function(READY, timeout=60_000)
-        page.evaluate(SESSION)
+        # unlike evaluate, this has a limit: a dialog may be in the way
+        page.wait_for_function(SESSION, timeout=60_000)
 
 
 def run_cell(page: Page, number: int, limit_s: float = 60) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.install.environments import Environment, wheel
+from tests.install.environments import ROOT, Environment, wheel
 from tests.install.lab import Lab, browser_page, outputs, run_cell
 
 pytestmark = [
@@ -24,6 +24,8 @@ pytestmark = [
 ]
 
 NUMPY = "1.26.4"
+#: pictures for a person to look at
+SHOTS = ROOT / "build" / "screenshots"
 CELLS = (
     "import numpy; numpy.__version__",
     "%load_ext kit",
@@ -57,6 +59,7 @@ def test_the_kit_moves_nothing_and_lives_after_one_reload(tmp_path: Path) -> Non
     work = tmp_path / "work"
     work.mkdir()
     notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
     nbformat.write(notebook, work / "pod.ipynb")
     environment.pip("install", "--no-deps", stand_in(tmp_path, "torch", "2.4.1"))
@@ -86,13 +89,13 @@ def test_the_kit_moves_nothing_and_lives_after_one_reload(tmp_path: Path) -> Non
             page.wait_for_timeout(4_000)
             told = json.dumps(outputs(page, 2)) + page.inner_text(".jp-Notebook")
             assert "eload" in told, early
-            page.screenshot(path=tmp_path / "before-reload.png")
+            page.screenshot(path=SHOTS / "before-reload.png")
 
             page.reload()
             lab.settle(page)
             run_cell(page, 2)
             page.wait_for_selector(".kit-live", timeout=20_000)
             assert "COMPLETED" in json.dumps(run_cell(page, 3))
-            page.screenshot(path=tmp_path / "after-reload.png")
+            page.screenshot(path=SHOTS / "after-reload.png")
     finally:
         lab.close()
