@@ -68,7 +68,6 @@ def bundle(done: int, total: int, states: dict[str, int]) -> dict[str, str]:
 def show_batch(source: Source, batch: Batch) -> None:
     """Display a batch under the running cell and keep it up to date until all its jobs ended."""
     from IPython.core.getipython import get_ipython
-    from IPython.display import publish_display_data
 
     keys = [job.key for job in batch.jobs]
     total = len(keys)
@@ -91,7 +90,7 @@ def show_batch(source: Source, batch: Batch) -> None:
     def draw(*, update: bool) -> bool:
         done = ended[0]
         states = source.states(keys) if done >= total else {}
-        publish_display_data(bundle(done, total, states), transient=ident, update=update)
+        shell.display_pub.publish(bundle(done, total, states), transient=ident, update=update)
         return done >= total
 
     def again() -> None:
