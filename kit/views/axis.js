@@ -8,7 +8,7 @@ const BREAK_SHARE = 0.35; // of the width, at most, for all breaks in view
 const MARGIN_PX = 12;
 const RECENT_S = 120; // what "live" shows at most, in folded seconds
 const RECENT_STRETCHES = 8;
-const MIN_SPAN_S = 2e-5;
+const MIN_SPAN_S = 2e-4;
 
 /** Stretches in which something waited or ran: [{from, to}] in order; an open one ends now. */
 function stretches(jobs, now) {
@@ -220,7 +220,7 @@ function axisMarks(axis, measure) {
     const label = several ? clock(part.from) : "0";
     const wide = measure(label);
     const first = { x: part.x0, label: "", strong: several, grid: true };
-    if (part.x0 >= -2 && part.x0 >= free && (part.x1 - part.x0 > wide || axis.breakPx + part.x1 - part.x0 > wide + 8)) {
+    if (part.x0 >= -2 && part.x0 >= free && part.x0 + wide <= axis.width && (part.x1 - part.x0 > wide || axis.breakPx + part.x1 - part.x0 > wide + 8)) {
       first.label = label;
       free = part.x0 + wide + 12;
     }

@@ -67,8 +67,13 @@ class CardView {
       return;
     }
     const none = board.started && board.jobs.n === 0;
+    const one = Boolean(board.head.job);
+    this.root.classList.toggle("kit-one", one);
+    this.head.element.hidden = one;
+    this.timeline.element.hidden = one;
+    this.pane.setCancel(one ? this.head.cancel : null);
     this.body.hidden = none || !board.started;
-    this.summary.element.hidden = none;
+    this.summary.element.hidden = none || one;
     this.empty.hidden = !none;
     if (none) this.drawEmpty();
     this.summary.draw();

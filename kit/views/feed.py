@@ -73,8 +73,9 @@ class Feed:
         self.samples = SampleLog()
         #: jobs that the store has and this view left out
         self.older = 0
-        #: indexes of jobs whose chunks, logs and progress the page wants as they come
-        self.watched: set[int] = set()
+        #: jobs whose chunks, logs and progress the page wants as they come: index -> position in the
+        #: store up to which it has them
+        self.watched: dict[int, int] = {}
         self._sent_names = (0, 0, 0)
         self._last_activity = 0.0
         self._data_version: int | None = None
@@ -223,7 +224,7 @@ class Feed:
         for event in events:
             if type(event.data) in (Chunk, Log, Progress):
                 index = self.table.index(event.job_key)
-                if index in self.watched and index is not None:
+                if index is not None and event.seq > self.watched.get(index, event.seq):
                     live.setdefault(index, _Live(index)).add(event)
 
     def _new_samples(self) -> bytes:

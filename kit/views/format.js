@@ -85,7 +85,7 @@ function tickLabel(s, step) {
   if (step >= 60) return shortClock(s);
   if (step >= 1) return `${Math.round(s)} s`;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  if (step >= 0.1 && s >= 1) return `${s.toFixed(digits)} s`;
+  if (step >= 0.1) return `${s.toFixed(digits)} s`;
   if (step >= 0.001) return s >= 10 ? `${s.toFixed(digits)} s` : `${Math.round(s * 1000)} ms`;
   return `${(s * 1000).toFixed(Math.max(0, digits - 3))} ms`;
 }

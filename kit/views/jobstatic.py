@@ -36,7 +36,8 @@ def job_html(view: JobView) -> str:
     parts = [
         f'<div style="{_FONT}">',
         (
-            f'<div><b style="color:{colour}">{view.state.value}</b> '
+            '<div><span style="display:inline-block;width:8px;height:8px;border-radius:2px;'
+            f'margin-right:8px;background:{colour}"></span><b>{view.state.value}</b> '
             f"<b>job {safe(_id(view))}</b> {safe(_facts(view))}</div>"
         ),
     ]

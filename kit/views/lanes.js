@@ -100,7 +100,7 @@ function drawLane(g, jobs, lane, axis, y, now, look) {
       g.strokeStyle = look.surface;
       g.lineWidth = 1.5;
       g.beginPath();
-      g.arc(Math.max(bar.x0 + 2, bar.x1 - 4), y + BAR_TOP, 3.5, 0, 7);
+      g.arc(Math.max(bar.x0 + 2, bar.x1 - 4), y + BAR_TOP, 3, 0, 7);
       g.fill();
       g.stroke();
     }
@@ -114,7 +114,7 @@ function drawWaits(g, jobs, bars, axis, y, look) {
   for (const bar of bars) {
     const x0 = axis.x(jobs.submitted[bar.i]);
     const x1 = bar.x0;
-    if (x1 - x0 < 1.5 || x1 <= until) continue;
+    if (x1 - x0 < 3 || x1 <= until) continue;
     const from = Math.max(x0, until + 1, -4);
     g.roundRect(from, y, Math.max(1, x1 - from), 2.5, 1.25);
     until = x1;

@@ -179,7 +179,7 @@ class Live:
         # from here on its text goes to the page as it comes; what came before is in the message
         self.feed.watched.clear()
         if not view.state.final:
-            self.feed.watched.add(index)
+            self.feed.watched[index] = view.seq
         self.tell(detail.job_message(self.feed.generation, index, view))
 
     def _part(self, content: dict[str, Any]) -> None:

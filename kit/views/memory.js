@@ -55,7 +55,7 @@ function niceMemory(mib) {
 /** Pixels for all rows: what they need, and more of what is free beside a tall job pane. */
 function memoryHeight(rows, free = 0) {
   const each = MEMORY_ROW_PX[rows.length] ?? MEMORY_ROW_MANY_PX;
-  return rows.length * Math.max(each, Math.min(each * 1.6, Math.floor(free / Math.max(1, rows.length))));
+  return rows.length * Math.max(each, Math.min(2 * each, Math.floor(free / Math.max(1, rows.length))));
 }
 
 /** Draw one row between y0 and y1; the label row is above y0. */
@@ -117,4 +117,38 @@ function drawSamples(g, line, role, axis, y, base, look, fill) {
   }
   g.stroke();
   g.setLineDash([]);
+}
+
+/** What the lines of a row are, from x on, in one line of text. */
+function drawMemoryLegend(g, row, x, y, end, look) {
+  g.textAlign = "left";
+  g.fillStyle = look.text;
+  g.fillText(row.label, x, y);
+  let at = x + g.measureText(row.label).width + 12;
+  if (row.lines.length > 1 || row.device >= 0) {
+    for (const { role, name } of row.lines) {
+      g.strokeStyle = role === "device" ? look.memory : look.torch;
+      g.lineWidth = 2;
+      g.setLineDash(role === "reserved" ? [2, 2] : []);
+      g.beginPath();
+      g.moveTo(at, y - 4);
+      g.lineTo(at + 12, y - 4);
+      g.stroke();
+      g.setLineDash([]);
+      g.fillStyle = look.textSoft;
+      g.fillText(name, at + 16, y);
+      at += 16 + g.measureText(name).width + 12;
+    }
+  }
+  if (row.reason) {
+    g.fillStyle = look.textSoft;
+    g.fillText(cutToFit(g, row.reason, end - at), at, y);
+  }
+}
+
+function cutToFit(g, text, room) {
+  if (g.measureText(text).width <= room) return text;
+  let n = text.length;
+  while (n > 1 && g.measureText(`${text.slice(0, n)}…`).width > room) n -= 1;
+  return `${text.slice(0, n)}…`;
 }

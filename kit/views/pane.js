@@ -14,9 +14,11 @@ class Pane {
     this.pill = make("span", "kit-pill");
     this.name = make("span", "kit-job-id");
     this.time = make("span", "kit-soft kit-job-time");
-    this.unpin = button("kit-link", "show latest", () => board.select(-1));
+    this.unpin = button("kit-link", "Latest", () => board.select(-1));
+    this.unpin.title = "Back to the latest job, and follow it";
     const head = make("div", "kit-job-head");
-    head.append(this.pill, this.name, this.time, this.unpin);
+    head.append(this.pill, this.name, this.time);
+    this.head = head;
     this.facts = make("div", "kit-facts kit-soft");
     this.tabs = make("div", "kit-tabs");
     this.tabs.setAttribute("role", "tablist");
@@ -25,7 +27,9 @@ class Pane {
     this.body = make("div", "kit-tab-body");
     this.body.setAttribute("role", "tabpanel");
     this.body.tabIndex = 0;
-    this.element.append(head, this.facts, this.tabs, this.body);
+    const row = make("div", "kit-tab-row");
+    row.append(this.tabs, this.unpin);
+    this.element.append(head, this.facts, row, this.body);
   }
 
   tabButton(tab) {
@@ -45,6 +49,11 @@ class Pane {
   open(tab) {
     this.tab = tab;
     this.draw("tab");
+  }
+
+  /** A job shown alone has its Cancel button here. */
+  setCancel(element) {
+    if (element && element.parentNode !== this.head) this.head.append(element);
   }
 
   focus() {

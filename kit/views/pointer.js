@@ -164,7 +164,7 @@ class Pointer {
     const from = t.board.selected >= 0 ? t.board.selected : -1;
     const lane = from >= 0 ? jobs.laneOf[from] : null;
     let next = -1;
-    if (!lane) next = jobs.latest();
+    if (!lane) next = latestInLane(jobs);
     else if (along) {
       const k = lane.jobs.indexOf(from) + along;
       next = lane.jobs[Math.max(0, Math.min(k, lane.jobs.length - 1))];
@@ -241,6 +241,12 @@ class Pointer {
     if (jobs.flags[i] & FLAG.stuck) lines.push("its thread could not be stopped");
     return [head, ...lines];
   }
+}
+
+/** The latest job that has reached a slot, -1 if none has. */
+function latestInLane(jobs) {
+  for (let i = jobs.n - 1; i >= 0; i -= 1) if (jobs.laneOf[i]) return i;
+  return -1;
 }
 
 function nearestInTime(jobs, lane, time) {

@@ -8,6 +8,7 @@ const LANES_SHOWN = 12;
 const EDIT_ROW_PX = 18;
 const MEMORY_LABEL_PX = 22;
 const FOOT_PX = 8;
+const TAB_BODY_PX = 240; // as in style.css: what the pane is high at least
 
 class Timeline {
   /**
@@ -110,14 +111,15 @@ class Timeline {
   room() {
     const pane = this.element.nextElementSibling;
     if (!pane || pane.hidden || pane.offsetTop > this.element.offsetTop + 8) return 0;
-    return pane.offsetHeight - this.tools.offsetHeight - 4;
+    const body = pane.lastElementChild;
+    return body.offsetTop - pane.offsetTop + TAB_BODY_PX + 12 - this.tools.offsetHeight - 4;
   }
 
   prepare() {
     const { board } = this;
     const now = board.now();
     const at = this.measure();
-    if (at.width < 40 || !board.jobs.n) return null;
+    if (at.width < 40 || !board.jobs.n || this.element.hidden) return null;
     const list = stretches(board.jobs, now);
     if (this.following) this.view = liveView(list, at.width, board.jobs.live.size > 0);
     else if (!this.view) this.view = fitView(list, at.width);
@@ -249,11 +251,15 @@ class Timeline {
       const third = px / 3;
       g.fillStyle = look.fold;
       g.fillRect(x1 + third, AXIS_PX - 4, Math.max(2, third), at.height - FOOT_PX - AXIS_PX + 4);
-      const text = shortDuration(next.from - list[k].to);
-      if (g.measureText(text).width < px + 4) {
-        g.fillStyle = look.textSoft;
-        g.fillText(text, x1 + px / 2, AXIS_PX - 12);
-      }
+      if (third < 11) continue;
+      // along the band: beside the marks of the axis it would read like one of them
+      g.save();
+      g.translate(x1 + px / 2 + 4, at.height - FOOT_PX - 8);
+      g.rotate(-Math.PI / 2);
+      g.textAlign = "left";
+      g.fillStyle = look.textSoft;
+      g.fillText(`${shortDuration(next.from - list[k].to)} idle`, 0, 0);
+      g.restore();
     }
   }
 
@@ -306,34 +312,8 @@ class Timeline {
         g.fillText(mib === 0 ? "0" : memory(mib), GUTTER_PX - 10, Math.min(y + 4, y1 + 3));
         above = y;
       }
-      this.drawMemoryLegend(g, row, GUTTER_PX + 4, y0 - 8, look);
+      drawMemoryLegend(g, row, GUTTER_PX + 4, y0 - 8, this.plot.clientWidth - 8, look);
     });
-  }
-
-  drawMemoryLegend(g, row, x, y, look) {
-    g.textAlign = "left";
-    g.fillStyle = look.text;
-    g.fillText(row.label, x, y);
-    let at = x + g.measureText(row.label).width + 12;
-    if (row.lines.length > 1 || row.device >= 0) {
-      for (const { role, name } of row.lines) {
-        g.strokeStyle = role === "device" ? look.memory : look.torch;
-        g.lineWidth = 2;
-        g.setLineDash(role === "reserved" ? [2, 2] : []);
-        g.beginPath();
-        g.moveTo(at, y - 4);
-        g.lineTo(at + 12, y - 4);
-        g.stroke();
-        g.setLineDash([]);
-        g.fillStyle = look.textSoft;
-        g.fillText(name, at + 16, y);
-        at += 16 + g.measureText(name).width + 12;
-      }
-    }
-    if (row.reason) {
-      g.fillStyle = look.textSoft;
-      g.fillText(cutToFit(g, row.reason, this.plot.clientWidth - at - 8), at, y);
-    }
   }
 
   // -- the cursor -------------------------------------------------------------------------------
@@ -396,11 +376,4 @@ class Timeline {
     }
     this.draw();
   }
-}
-
-function cutToFit(g, text, room) {
-  if (g.measureText(text).width <= room) return text;
-  let n = text.length;
-  while (n > 1 && g.measureText(`${text.slice(0, n)}…`).width > room) n -= 1;
-  return `${text.slice(0, n)}…`;
 }

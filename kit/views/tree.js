@@ -2,6 +2,8 @@
 
 const OPEN_ENTRIES = 12; // a container with more entries than this begins shut
 const OPEN_DEPTH = 2;
+const SHORT_HEAD = 240; // of a long string, until it is clicked
+const SHORT_TAIL = 40;
 
 /** What a container says while it is shut: {3} or [1,000]. */
 function sizeText(node) {
@@ -87,16 +89,28 @@ function entry(key, node, depth, at, inArray, more) {
 
 function valueElement(node) {
   if (node === null) return make("span", "kit-atom", "null");
-  if (typeof node === "string") return make("span", "kit-string", JSON.stringify(node));
+  if (typeof node === "string") {
+    if (node.length <= SHORT_HEAD + SHORT_TAIL + 40) return make("span", "kit-string", JSON.stringify(node));
+    const half = Math.ceil(node.length / 2);
+    return longText(node.slice(0, half), node.slice(half), node.length, '"');
+  }
   if (typeof node !== "object") return make("span", "kit-atom", String(node));
   if (node.t === "media") return make("span", "kit-media-note", node.hidden ?? mediaText(node));
   if (node.t === "number") return make("span", "kit-atom", node.text);
+  return longText(node.head, node.tail, node.n, node.t === "string" ? '"' : "");
+}
+
+/** A long string without its middle; a click shows all of it that is here. */
+function longText(head, tail, n, quote) {
   const whole = make("span", "kit-string");
-  const quote = node.t === "string" ? '"' : "";
-  const left = node.n - node.head.length - node.tail.length;
-  whole.append(quote + node.head);
-  if (left > 0) whole.append(make("span", "kit-cut", `… ${count(left)} of ${count(node.n)} characters …`));
-  whole.append(node.tail + quote);
+  const fill = (start, end) => {
+    const left = n - start.length - end.length;
+    const cut = `… ${count(left)} of ${count(n)} characters …`;
+    const more = start.length < head.length || end.length < tail.length;
+    const middle = more ? button("kit-cut", cut, () => fill(head, tail)) : make("span", "kit-cut", cut);
+    whole.replaceChildren(quote + start, ...(left > 0 ? [middle] : []), end + quote);
+  };
+  fill(head.slice(0, SHORT_HEAD), tail.slice(-SHORT_TAIL));
   return whole;
 }
 
