@@ -21,6 +21,8 @@ from typing import Any
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _set_async_exc.restype = ctypes.c_int
+#: NULL. None would be raised as an exception, which it is not: a SystemError
+_NOTHING: Any = ctypes.py_object()
 
 
 class Stop(BaseException):
@@ -50,7 +52,7 @@ class Guard:
                         self._armed = None
                         if self._fired:
                             self._fired = False
-                            _set_async_exc(self._thread, None)  # clears a pending one
+                            _set_async_exc(self._thread, _NOTHING)  # clears a pending one
                     break
                 except Stop:
                     continue

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -16,7 +18,7 @@ from kit.guard import Guard
 from kit.handler import HandlerKind, kind_of
 from kit.outcome import sdk_version
 from kit.runner import run
-from tests.making import codes, handler_of, run_once
+from tests.making import Heard, codes, handler_of, run_once
 
 DONE, FAILED = EventKind.COMPLETED, EventKind.FAILED
 _LOST: Any = object()
@@ -638,3 +640,35 @@ def test_a_result_that_is_too_large_for_the_platform_is_said() -> None:
     outcome, chunks = run_once(yielding("x" * 1_000_001, "x" * 1_000_001))
     assert len(chunks) == 2
     assert [f.code for f in outcome.findings] == ["K109"]
+
+
+def test_an_async_handler_that_blocks_its_loop_is_told() -> None:
+    async def blocks(job: Any) -> Any:
+        await asyncio.sleep(0)
+        time.sleep(1.05)  # noqa: ASYNC251 - what the finding is about
+        return 1
+
+    async def waits(job: Any) -> Any:
+        await asyncio.sleep(1.05)
+        return 1
+
+    outcome, _ = run_once(blocks)
+    assert codes(outcome) == {"K225"}
+    assert "blocked its loop for 1." in outcome.findings[0].sentence
+    assert codes(run_once(waits)[0]) == set()
+
+
+def test_findings_of_a_cell_s_handler_say_where_it_stands() -> None:
+    handler = handler_of(_yields_and_returns)
+    for cell, line, place in ((None, None, ""), (7, None, "In [7]"), (7, 3, "In [7], line 3")):
+        info = dataclasses.replace(handler.info, cell=cell, line=line)
+        placed = dataclasses.replace(handler, info=info)
+        outcome = asyncio.run(run(placed, "s-1", "job-1", '{"input": 1}', Heard(), Guard()))
+        places = {found.code: found.place for found in outcome.findings}
+        # a finding that knows its own place keeps it
+        assert places == {"K202": place, "K102": "$.at"}
+
+
+def _yields_and_returns(job: Any) -> Any:
+    yield {"at": {1: "a"}}
+    return 1
