@@ -23,6 +23,7 @@ MAX_SOUND_BYTES = 20_000_000
 _decode = base64.b64decode
 #: how the nine kinds begin in base64 (also in its URL-safe alphabet); MP4 says ftyp at byte 4
 _HEAD = re.compile(r"iVBORw|[/_]9j[/_]|R0lGOD|UklGR|T2dnUw|SUQz|[/_][-+/_]|GkXfo|AA")
+_LONGEST_S = 1e6
 #: shorter base64 than this holds no picture or sound
 _SHORTEST = 32
 _URLSAFE = str.maketrans("-_", "+/")
@@ -79,7 +80,12 @@ def sniff(data: bytes) -> Media | None:
             # cut off in the middle of a header
             continue
         if header is not None:
-            return Media(header.mime, len(data), header.width, header.height, header.duration_s)
+            seconds = header.duration_s
+            # a damaged header may say millions of years
+            sane = seconds is not None and 0 <= seconds < _LONGEST_S
+            return Media(
+                header.mime, len(data), header.width, header.height, seconds if sane else None
+            )
     return None
 
 

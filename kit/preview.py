@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -31,7 +32,13 @@ _SHUT_BYTES = 48
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as it was written: in order, and with a key that occurs twice."""
+    """An object in which a key occurs twice, as it was written."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Pairs:
+    # a dict wherever it will do: the collector walks a dict faster than a list of tuples
+    plain = dict(pairs)
+    return plain if len(plain) == len(pairs) else _Pairs(pairs)
 
 
 def preview(
@@ -125,16 +132,19 @@ def media_at(text: str, at: Sequence[int]) -> tuple[Media, bytes] | None:
 
 
 def _parse(text: str) -> Any:
-    return parse(text, object_pairs_hook=_Pairs)
+    return parse(text, object_pairs_hook=_object)
 
 
 def _find(value: Any, at: Sequence[int]) -> Any:
     for position in at:
-        if not isinstance(value, list) or not 0 <= position < len(value):
+        if not isinstance(value, (list, dict)) or not 0 <= position < len(value):
             raise PayloadError(
                 f"There is nothing at {list(at)} in this payload: show it again.", code="at"
             )
-        value = value[position][1] if isinstance(value, _Pairs) else value[position]
+        if isinstance(value, dict):
+            value = next(islice(value.values(), position, None))
+        else:
+            value = value[position][1] if isinstance(value, _Pairs) else value[position]
     return value
 
 
@@ -145,7 +155,7 @@ class _Tree:
         self._left = budget - 2 * _SHUT_BYTES
         self._root = len(at)
         self._at = at
-        self._queue: deque[tuple[list[Any], dict[str, Any], tuple[int, ...], int]] = deque()
+        self._queue: deque[tuple[Any, dict[str, Any], tuple[int, ...], int]] = deque()
 
     def grow(self, value: Any, start: int) -> Any:
         if isinstance(value, str):
@@ -161,14 +171,14 @@ class _Tree:
         return root
 
     def _fill(
-        self, items: list[Any], node: dict[str, Any], at: tuple[int, ...], first: int, share: int
+        self, items: Any, node: dict[str, Any], at: tuple[int, ...], first: int, share: int
     ) -> int:
         """Put as many items into a node as its share allows; returns the bytes used."""
         used = 0
         values = node["v"]
         keys = node.get("k")
-        for position in range(first, min(first + ITEMS, len(items))):
-            item = items[position]
+        entries = items.items() if isinstance(items, dict) else items
+        for position, item in enumerate(islice(entries, first, first + ITEMS), first):
             if share - used < _SHUT_BYTES:
                 break
             used += 1
@@ -183,9 +193,9 @@ class _Tree:
 
     def _node(self, value: Any, at: tuple[int, ...], room: int, start: int = 0) -> tuple[Any, int]:
         """A node and its size in bytes; a container comes shut and is queued."""
-        if isinstance(value, list):
+        if isinstance(value, (list, dict)):
             node: dict[str, Any] = {"t": "array", "n": len(value)}
-            if isinstance(value, _Pairs):
+            if isinstance(value, (dict, _Pairs)):
                 node = {"t": "object", "n": len(value), "k": []}
             if start:
                 node["start"] = start

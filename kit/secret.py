@@ -24,6 +24,7 @@ MASK = "[redacted]"
 
 #: shorter values are left alone: masking every "true" would make logs unreadable
 _SHORTEST = 8
+_NUMBER = re.compile(r"[0-9]+")
 _NAMED_LIKE_A_KEY = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
 )
@@ -111,13 +112,21 @@ class SecretHit:
 
 
 def redact(text: str) -> str:
-    """The text with every known key, and everything shaped like one, replaced by ``[redacted]``."""
+    """The text with every known key, and everything shaped like one, replaced by ``[redacted]``.
+
+    JSON text stays JSON.
+    """
     if len(text) < _SHORTEST:
         return text
     # longest first over all keys: one may be the beginning of another
     forms = {form for _, value in _known() for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):
-        if form in text:
+        if form not in text:
+            continue
+        if _NUMBER.fullmatch(form):
+            # a masked number would break JSON: only where it is text
+            text = re.sub(f"(?<=[\"'=/@]){form}|{form}(?=[\"'@/])", MASK, text)
+        else:
             text = text.replace(form, MASK)
     return mask_shapes(text, MASK)
 

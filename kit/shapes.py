@@ -36,8 +36,8 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         (
             "private key",
             "PRIVATE KEY",
-            # to its end, or as far as it looks like one
-            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:[\s\S]{0,8000}?-----END [A-Z0-9 ]*-----|[A-Za-z0-9+/=\s\\]*)",
+            # to its end, or as far as it looks like one; never past a quote, which ends a JSON string
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:[^\"]{0,8000}?-----END [A-Z0-9 ]*-----|[A-Za-z0-9+/=\s\\]*)",
         ),
         (
             "JSON web token",
@@ -126,7 +126,7 @@ def shapes_in(text: str) -> Iterator[tuple[int, str]]:
     for kind, needs, pattern in _SHAPES:
         if needs in text:
             for match in pattern.finditer(text):
-                if _is_meant(kind, match[0]):
+                if _is_meant(kind, match, text):
                     yield text.count("\n", 0, match.start()) + 1, kind
     in_data = False
     lines = text.split("\n")
@@ -150,11 +150,11 @@ def shapes_in(text: str) -> Iterator[tuple[int, str]]:
                     yield number, f"random string of {len(run)} characters"
 
 
-def _is_meant(kind: str, found: str) -> bool:
+def _is_meant(kind: str, match: re.Match[str], text: str) -> bool:
     """Not the words of a parser or an example: a PEM header alone, ``user:password@``."""
     if kind == "private key":
-        return len(_PEM_BODY.findall(found)) > 0
-    return kind != "password in a URL" or not _PLACEHOLDER.search(found.partition("://")[2])
+        return bool(_PEM_BODY.search(text, match.start(), match.start() + 400))
+    return kind != "password in a URL" or not _PLACEHOLDER.search(match[0].partition("://")[2])
 
 
 def _names_a_secret(name: str, value: str) -> bool:

@@ -361,10 +361,10 @@ def test_a_few_lists_that_stand_for_terabytes_are_refused_at_once() -> None:
     for _ in range(200):
         deep = [deep, deep]
     wide = [[1.5] * 100_000] * 100_000
-    began = time.perf_counter()
+    began = time.thread_time()
     for value in (lists, deep, wide):
         assert refused(value).code == "size"
-    assert time.perf_counter() - began < 3
+    assert time.thread_time() - began < 3
 
 
 FINDINGS: list[tuple[object, list[str]]] = [
@@ -604,9 +604,9 @@ def test_100_000_seeded_payloads() -> None:
         if fault:
             expected, what = rng.choice(FAULTS)
             value, path = plant(rng, value, what)
-        began = time.perf_counter()
+        began = time.thread_time()
         verdict = encoded_or_error(value)
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.thread_time() - began)
         at = f"seed {SEED}, payload {number}: {verdict}"
         if isinstance(verdict, PayloadError):
             rejected += 1
@@ -640,9 +640,9 @@ def test_large_payloads_have_a_verdict_within_a_second() -> None:
         [(0.5, 1.5)] * 100_000,
     ]
     for value in values:
-        began = time.perf_counter()
+        began = time.thread_time()
         encoded_or_error(value)
-        took = time.perf_counter() - began
+        took = time.thread_time() - began
         assert took < 1, f"{took:.2f} s"
 
 
@@ -691,9 +691,9 @@ def test_accepted_is_what_json_dumps_makes_valid_json_of(value: Any) -> None:
 def best(function: Any, rounds: int) -> float:
     times = []
     for _ in range(rounds):
-        began = time.perf_counter()
+        began = time.thread_time()
         function()
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     return min(times)
 
 
