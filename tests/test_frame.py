@@ -318,6 +318,18 @@ def test_the_last_events_are_found_behind_many_of_other_jobs(store: Store) -> No
     assert events_frame(store, limit=150, session="s0000000").empty
 
 
+def test_the_last_events_of_a_session_are_found_among_those_of_another(
+    store: Store, tmp_path: Path
+) -> None:
+    other = Store.open(tmp_path / "journal.sqlite")
+    for i in range(20):
+        store.append([queued(f"mine-{i}", T0 + i)])
+        other.append([queued(f"other-{i}-{n}", T0 + i) for n in range(9)])
+    other.close()
+    frame = events_frame(store, limit=15, session=store.session_id)
+    assert frame.key.tolist() == [f"mine-{i}" for i in range(5, 20)]
+
+
 # -- samples --------------------------------------------------------------------------------------
 
 
