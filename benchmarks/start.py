@@ -36,7 +36,7 @@ def first_job() -> float:
         took = time.perf_counter() - started
         if heavy := kernel.value(HEAVY):
             raise RuntimeError(f"imported on the way: {heavy}")
-        state = kernel.value("str(kit.run(2).result())")
+        state = kernel.value("str(kit.run({'n': 2}).result())")
         if state != "2":
             raise RuntimeError(state)
     return took
