@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "words": (
         *("absence", "controls", "errors", "events", "findings", "handler", "inspection", "job"),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
-        *("batch", "secret", "shapes", "walk"),
+        *("batch", "policy", "secret", "shapes", "walk"),
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (
@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # what happens
     "run": (
         *("capture", "guard", "joblog", "outcome", "queue", "runner", "streaming", "torchstate"),
-        *("fit", "gpu", "rss", "sampler", "targets", "trace", "worker"),
+        *("emulator", "fit", "gpu", "rss", "sampler", "targets", "trace", "worker"),
     ),
     "show": ("views",),
     "export": ("export",),
@@ -64,6 +64,7 @@ BELOW = {
 #: where a package that is not the standard library may be imported
 EDGE = {
     "IPython": ("extension", "magic", "notebook", "source", "views"),
+    "aiohttp": ("emulator",),
     "anywidget": ("views",),
     "ipywidgets": ("views",),
     "matplotlib": ("views.plots",),
