@@ -20,6 +20,7 @@ from kit.api import (
     panel,
     run,
     samples,
+    serve,
     timeline,
     use,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "panel",
     "run",
     "samples",
+    "serve",
     "timeline",
     "use",
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kit.export import Bundle
     from kit.handler import Handler
     from kit.job import Job
+    from kit.serving import Serving
     from kit.session import Session
 
 _MISSING: Any = object()
@@ -264,3 +265,51 @@ def export(
         With what is missing or in the way. Nothing was written then.
     """
     return session().export_to(path, handler, overwrite, verify)
+
+
+def serve(
+    path: str | os.PathLike[str] | Path | None = None,
+    *,
+    handler: str | Handler | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    workers_min: int = 0,
+    workers_max: int = 1,
+    idle_timeout_s: float = 5.0,
+) -> Serving:
+    """Open a RunPod endpoint on this machine; any RunPod client works against it. Returns at once.
+
+    Parameters
+    ----------
+    path : path or None
+        A folder with ``handler.py``: it runs in real worker processes, with cold starts, idle
+        timeout and the SDK's pacing. None serves a registered handler where its jobs run now, in
+        the kernel with the model that is loaded; every request is a job on its card.
+    handler : str, Handler or None
+        Without a path: which one, None for the current.
+    host, port : str, int
+        Where to listen; 0 takes a free port. Every request needs the key (``.key``), which is made
+        anew each time.
+    workers_min, workers_max, idle_timeout_s : int, int, float
+        Of the pool of processes.
+
+    Returns
+    -------
+    Serving
+        ``.url``, ``.key``, ``.health()``, ``.stop()``; also a context manager.
+
+    Raises
+    ------
+    UsageError
+        There is no handler, or no ``handler.py``.
+    TargetError
+        The port is taken.
+    """
+    if not 0 <= workers_min <= workers_max or workers_max < 1:
+        from kit.errors import UsageError
+
+        raise UsageError(
+            f"workers_min={workers_min}, workers_max={workers_max}: give 0 <= min <= max, max >= 1."
+        )
+    workers = (workers_min, workers_max)
+    return session().serve(path, handler, host, port, workers, idle_timeout_s)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas
 
     from kit.export import Bundle
+    from kit.serving import Serving
     from kit.views.card import Card
 
 _TEND_S = 5.0
@@ -70,6 +71,7 @@ class Session:
         self.cell: object = None
         self.waiting = Waiting(self)
         self.capture = Capture(self._sinks, self.cell_is_running)
+        self.servings: list[Serving] = []
         #: folder against which export paths are resolved
         self.folder: Callable[[], Path] = Path.cwd
 
@@ -122,6 +124,9 @@ class Session:
 
     def close(self) -> None:
         """Write what is left and let go of the journal. Running jobs become LOST at the next start."""
+        servings, self.servings = self.servings, []
+        for serving in servings:
+            serving.stop()
         with self._lock:
             worker, store, sampler = self._worker, self._store, self._sampler
             self._worker = self._store = self._sampler = None
@@ -292,6 +297,38 @@ class Session:
                 fits=self.second_copy_fits,
             )
         )
+
+    def serve(
+        self,
+        path: str | os.PathLike[str] | None,
+        handler: str | Handler | None,
+        host: str,
+        port: int,
+        workers: tuple[int, int],
+        idle_timeout_s: float,
+    ) -> Serving:
+        """See ``kit.serve``."""
+        from kit.emulator.live import Jobs
+        from kit.emulator.pool import Scale
+        from kit.serving import serve_folder, serve_live
+
+        if path is not None:
+            scale = Scale(workers[0], workers[1], idle_timeout_s)
+            serving = serve_folder(
+                self.folder() / os.fspath(path), host=host, port=port, scale=scale
+            )
+        else:
+            name = self.handler(handler).name
+            self.worker  # noqa: B018 - a handler must be runnable before the port is open
+
+            def submit(request: dict[str, Any], timeout_s: float) -> JobKey:
+                made = make(request=request)
+                return self.intake.submit(made, name, timeout_s=timeout_s).key
+
+            jobs = Jobs(submit, self.cancel, self.store.subscribe)
+            serving = serve_live(jobs, name, host=host, port=port)
+        self.servings.append(serving)
+        return serving
 
     def second_copy_fits(self) -> str | None:
         """None if a second copy of the model fits beside this kernel's, else why not."""

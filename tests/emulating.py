@@ -149,5 +149,3 @@ def none_left(word: str, within_s: float = 5.0) -> bool:
             return False
         time.sleep(0.05)
     return True
-
-

@@ -49,7 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # where a person comes in
     "entry": (
         *("__init__", "api", "debug", "extension", "intake", "line", "magic", "notebook"),
-        *("registration", "sdk", "session", "status", "waiting"),
+        *("cli", "registration", "sdk", "serving", "session", "status", "waiting"),
     ),
 }
 #: which rooms a room may import besides itself

@@ -101,6 +101,12 @@ class Book:
         if not ticket.state.final:
             self._stop(ticket, JobState.CANCELLED)
 
+    def time_out(self, ticket: Ticket, why: str) -> None:
+        """End a job whose time is over."""
+        if not ticket.state.final:
+            ticket.error = why
+            self._stop(ticket, JobState.TIMED_OUT)
+
     def retry(self, ticket: Ticket) -> bool:
         """Queue a FAILED or TIMED_OUT job again, same id and input; False for any other."""
         if ticket.state not in (JobState.FAILED, JobState.TIMED_OUT):
@@ -213,12 +219,10 @@ class Book:
             ttl = ticket.policy.ttl_s or settings.ttl_s
             limit = ticket.policy.execution_timeout_s or settings.execution_timeout_s
             if now - ticket.submitted_at >= ttl:
-                ticket.error = f"the job's ttl of {ttl:g} s was over"
-                self._stop(ticket, JobState.TIMED_OUT)
+                self.time_out(ticket, f"the job's ttl of {ttl:g} s was over")
                 self.tickets.pop(ticket.id, None)  # deleted, even while it runs
             elif ticket.taken_at is not None and now - ticket.taken_at >= limit:
-                ticket.error = f"job timed out after {limit:g} s (executionTimeout)"
-                self._stop(ticket, JobState.TIMED_OUT)
+                self.time_out(ticket, f"job timed out after {limit:g} s (executionTimeout)")
         for kept in self._kept:
             while kept and (kept[0].expires_at is None or kept[0].expires_at <= now):
                 old = kept.popleft()

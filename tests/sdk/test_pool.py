@@ -180,9 +180,7 @@ def test_nothing_is_left_after_the_kernel_was_killed(tmp_path: Path) -> None:
         ("import time; print('here'); time.sleep(1000)", "did not ask for a job within"),
     ],
 )
-def test_a_handler_that_does_not_start_has_an_answer(
-    tmp_path: Path, source: str, why: str
-) -> None:
+def test_a_handler_that_does_not_start_has_an_answer(tmp_path: Path, source: str, why: str) -> None:
     (tmp_path / "handler.py").write_text(source)
     with Emulator() as emulator:
         emulator.run_pool(tmp_path, Scale(load_timeout_s=0.5, give_up=2))

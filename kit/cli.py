@@ -1,0 +1,139 @@
+"""``kit serve|test`` from a shell. Exit codes fit for CI: 0 good, 1 a job or check failed, 2 usage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import KitError, UsageError
+
+if TYPE_CHECKING:
+    from kit.emulator.ticket import Ticket
+    from kit.serving import Serving
+
+GOOD, FAILED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    parser = _parser()
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit as exc:  # argparse has printed why; --help is 0
+        return int(exc.code or 0)
+    try:
+        return int(given.run(given))
+    except UsageError as exc:
+        print(f"kit {given.verb}: {exc}", file=sys.stderr)
+        return USAGE
+    except KitError as exc:
+        print(f"kit {given.verb}: {exc}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kit", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    serve = verbs.add_parser(
+        "serve", help="a RunPod endpoint on this machine, with real workers behind it"
+    )
+    serve.set_defaults(run=_serve)
+    serve.add_argument("path", help="folder with handler.py")
+    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: loopback)")
+    serve.add_argument("--port", type=int, default=0, help="default: a free one")
+    serve.add_argument("--workers-min", type=int, default=0)
+    serve.add_argument("--workers-max", type=int, default=1)
+    serve.add_argument("--idle-timeout", type=float, default=5.0, metavar="SECONDS")
+    serve.add_argument("--execution-timeout", type=float, default=600.0, metavar="SECONDS")
+    serve.add_argument(
+        "--json", action="store_true", help="one line of JSON instead of text; logs go to stderr"
+    )
+    return parser
+
+
+# -- serve ----------------------------------------------------------------------------------------
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from kit.emulator.pool import Scale
+    from kit.emulator.ticket import Settings
+    from kit.serving import serve_folder
+
+    if not 0 <= given.workers_min <= given.workers_max or given.workers_max < 1:
+        raise UsageError("give 0 <= --workers-min <= --workers-max, and at least one worker.")
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    serving = serve_folder(
+        Path(given.path),
+        host=given.host,
+        port=given.port,
+        scale=Scale(given.workers_min, given.workers_max, given.idle_timeout),
+        settings=Settings(execution_timeout_s=given.execution_timeout),
+        on_log=_log,
+    )
+    with serving:
+        print(_facts(serving) if given.json else _greeting(serving, Path(given.path)), flush=True)
+        stopped.wait()
+    return GOOD
+
+
+def _facts(serving: Serving) -> str:
+    return json.dumps(
+        {"endpoint": serving.url, "api_key": serving.key, "base": serving.base,
+         "endpoint_id": serving.endpoint}
+    )  # fmt: skip
+
+
+def _greeting(serving: Serving, folder: Path) -> str:
+    request = _example(folder)
+    text = json.dumps(request, ensure_ascii=False)
+    header = shlex.quote(f"Authorization: Bearer {serving.key}")
+    return "\n".join(
+        [
+            f"endpoint  {serving.url}",
+            f"api key   {serving.key}",
+            "",
+            f"curl -s {serving.url}/runsync -H {header} -d {shlex.quote(text)}",
+            "",
+            "import os",
+            f'os.environ["RUNPOD_ENDPOINT_BASE_URL"] = "{serving.base}"  # before runpod is imported',
+            "import runpod",
+            f'endpoint = runpod.Endpoint("{serving.endpoint}", api_key="{serving.key}")',
+            f"print(endpoint.run_sync({request!r}))",
+            "",
+            "Ctrl-C ends it and every worker.",
+        ]
+    )
+
+
+def _example(folder: Path) -> Any:
+    """A request to show: the worker's own ``test_input.json``, if it is a short one."""
+    try:
+        text = (folder / "test_input.json").read_text("utf-8")
+        request = json.loads(text)
+    except (OSError, ValueError):
+        request, text = None, ""
+    if isinstance(request, dict) and request.get("input") and len(text) < 1_000:
+        return {"input": request["input"]}
+    return {"input": {"prompt": "hello"}}
+
+
+def _log(ticket: Ticket | None, text: str) -> None:
+    """What workers print, with the end of the job's id in front of each line."""
+    head = "worker  " if ticket is None else ticket.id[-8:]
+    for line in text.splitlines():
+        print(f"{head} | {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""``kit.serve``: a RunPod endpoint on this machine, for any RunPod client."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kit.emulator.endpoint import Endpoint
+from kit.emulator.live import Jobs, Live
+from kit.emulator.pool import Pool, Scale
+from kit.emulator.server import Server
+from kit.emulator.ticket import Settings
+from kit.errors import UsageError
+
+_ODD = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+class Serving:
+    """A running endpoint. ``stop()`` ends it, with every process it started; so does the kernel's end.
+
+    Attributes
+    ----------
+    url : str
+        ``http://127.0.0.1:PORT/v2/ENDPOINT``.
+    base : str
+        What RunPod's SDK reads from ``RUNPOD_ENDPOINT_BASE_URL``.
+    endpoint : str
+        The id to give to ``runpod.Endpoint``.
+    what : str
+        What it serves, in words.
+    """
+
+    def __init__(self, server: Server, endpoint: Endpoint, what: str, pool: Pool | None) -> None:
+        self._server, self._endpoint, self._pool = server, endpoint, pool
+        self.endpoint, self.what = endpoint.id, what
+        self.base = server.base
+        self.url = f"{server.base}/{endpoint.id}"
+        self._running = True
+
+    @property
+    def key(self) -> str:
+        """The API key that clients must send, made at start. Not in the repr: a notebook is saved."""
+        return self._server.key
+
+    @property
+    def cold_starts(self) -> tuple[float, ...]:
+        """Seconds from start to ready of each worker process so far."""
+        return () if self._pool is None else tuple(self._pool.cold_starts)
+
+    def health(self) -> dict[str, Any]:
+        """Counts of jobs and workers, as ``/health`` gives them."""
+
+        async def ask() -> dict[str, Any]:
+            return self._endpoint.health()
+
+        return self._server.call(ask)
+
+    def stop(self) -> None:
+        """Close the port and end every worker; returns when nothing is left. Again does nothing."""
+        self._running = False
+        self._server.stop()
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        if not self._running:
+            return f"<stopped: {self.what} was at {self.url}>"
+        return f"{self.what} at {self.url}\nAPI key: in .key   stop it with .stop()"
+
+
+def serve_folder(
+    path: Path,
+    *,
+    host: str,
+    port: int,
+    key: str | None = None,
+    scale: Scale | None = None,
+    settings: Settings | None = None,
+    on_log: Any = None,
+) -> Serving:
+    """Serve a worker's folder with real ``python -u handler.py`` processes.
+
+    Raises
+    ------
+    UsageError
+        There is no ``handler.py``.
+    TargetError
+        The port is taken.
+    """
+    folder = path.resolve()
+    if folder.is_file() and folder.name == "handler.py":
+        folder = folder.parent
+    if not (folder / "handler.py").is_file():
+        raise UsageError(
+            f"there is no handler.py in {path}: give a folder that kit.export wrote, or any "
+            "folder with a worker's handler.py."
+        )
+    endpoint = Endpoint(_name(folder.name), settings)
+    server = Server(host, port, key)
+    server.start()
+
+    async def make() -> Pool:
+        server.add(endpoint)
+        return Pool(endpoint, server.base, server.token, folder, scale, on_log)
+
+    try:
+        pool = server.call(make)
+    except BaseException:
+        server.stop()
+        raise
+    return Serving(server, endpoint, f"{folder.name}/handler.py in real workers", pool)
+
+
+def serve_live(
+    jobs: Jobs,
+    name: str,
+    *,
+    host: str,
+    port: int,
+    key: str | None = None,
+    settings: Settings | None = None,
+) -> Serving:
+    """Serve a registered handler where the session runs its jobs."""
+    endpoint = Endpoint(_name(name), settings)
+    server = Server(host, port, key)
+    server.start()
+
+    async def make() -> None:
+        server.add(endpoint)
+        Live(endpoint, jobs)
+
+    try:
+        server.call(make)
+    except BaseException:
+        server.stop()
+        raise
+    return Serving(server, endpoint, f"handler {name} of this kernel", None)
+
+
+def _name(text: str) -> str:
+    return _ODD.sub("-", text).strip("-").lower() or "worker"
