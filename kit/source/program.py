@@ -74,7 +74,7 @@ class Program:
 
         self.defs: dict[str, list[int]] = {}
         self.imports: dict[str, str] = {}
-        self.code: dict[str, Code] = {}
+        self.code: dict[str, list[Code]] = {}
         self.stars: list[int] = []
         for index, statement in enumerate(self.statements):
             self._enter(index, statement)
@@ -94,9 +94,8 @@ class Program:
         for name in facts.binds:
             if name not in facts.imports:
                 self.imports.pop(name, None)
-            if name not in facts.code:
-                self.code.pop(name, None)
-        self.code.update(facts.code)
+        for name, body in facts.code.items():
+            self.code.setdefault(name, []).append(body)
         node = statement.node
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             self.stars.append(index)
@@ -173,17 +172,20 @@ class Program:
 
     def _served(self) -> set[str]:
         """The handler and the notebook functions it may call."""
-        todo = {*self.root.reads, *self.root.later}
+        todo = set(self.root.later)
+        for name in self.root.reads:  # `handler`, or what `partial(run, model)` is made of
+            todo.add(name)
+            for index in self.meaning(name, self.root_at).defs:
+                facts = self.statements[index].facts
+                todo |= facts.later | (facts.reads if name not in facts.code else frozenset())
         seen: set[str] = set()
         while todo:
             name = todo.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            for index in self.meaning(name, self.root_at if name in self.root.reads else END).defs:
-                facts = self.statements[index].facts
-                todo |= facts.later | (facts.reads if name not in facts.code else frozenset())
-        return {name for name in seen if name in self.code}
+            if name not in seen and name in self.code:
+                seen.add(name)
+                for index in self.meaning(name, END).defs:
+                    todo |= self.statements[index].facts.later
+        return seen
 
     def _changes(self) -> dict[str, list[int]]:
         """For each name the statements that change the object it stands for."""
@@ -197,7 +199,8 @@ class Program:
                     continue
                 seen.add(name)
                 table.setdefault(name, []).append(index)
-                for place in self.meaning(name, index).defs:
+                # the target of a loop is a part of what is looped over, in the same statement
+                for place in (index, *self.meaning(name, index).defs):
                     todo |= self.shares(name, place)
         return table
 

@@ -133,7 +133,7 @@ class _Slicer:
         root = self.program.root
         for name in sorted(root.reads):
             self.demand(name, self.program.root_at, END, "the handler")
-        for name in sorted(root.later - root.reads):
+        for name in sorted(root.later):
             self.demand(name, END, END, "the options of start()")
 
     def keep(self, index: int, reason: str, *, question: bool = False) -> None:
@@ -152,7 +152,7 @@ class _Slicer:
             who = _who(self.statements[index])
             for name in sorted(facts.reads):
                 self.demand(name, index, index, who, reader=index)
-            for name in sorted(facts.later - facts.reads):
+            for name in sorted(facts.later):
                 self.demand(name, END, END, who)
             if facts.calls or facts.decorators:
                 for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
@@ -162,7 +162,7 @@ class _Slicer:
             for name in sorted(facts.soft):
                 self.demand(name, END, END, who, soft=True)
             for name in sorted(facts.stores):
-                self.demand(name, index, END, who, held=True)
+                self.demand(name, index, END, who, held=True, soft=True)
 
     def demand(
         self,
@@ -185,7 +185,7 @@ class _Slicer:
         who : str
             Who reads it, for the reason.
         soft : bool
-            It is not missed at run time (a quoted annotation).
+            The file runs without it (a quoted annotation, or what an object may be made of).
         through : bool
             It is read by code that the statement may call, not by the statement itself.
         held : bool
@@ -194,6 +194,8 @@ class _Slicer:
             The statement that must come after its definitions; ``END`` if none must.
         """
         meaning = self.program.meaning(name, at)
+        if soft and meaning.moved:
+            return
         if (
             reader < END
             and name in self.statements[reader].facts.binds
@@ -227,9 +229,11 @@ class _Slicer:
         for index in usable:
             # what else the object is known as, and what it was made with: changed there, it changes
             for other in sorted(self.program.shares(name, index)):
-                self.demand(other, index, end, who, held=held)
+                self.demand(other, index, end, who, held=held, soft=True)
+                if other in self.statements[index].facts.binds:  # `a = b = []`
+                    self.demand(other, index + 1, end, who, held=held, soft=True)
             for other in sorted(self.statements[index].facts.holds.get(name, ())):
-                self.demand(other, index, end, who, held=True)
+                self.demand(other, index, end, who, held=True, soft=True)
         for index in self.program.changes.get(name, ()):
             if first < index < end and self._may_stay(index):
                 judgement = self.program.judgements[index]
