@@ -187,22 +187,31 @@ class Program:
                     todo |= self.statements[index].facts.later
         return seen
 
-    def _changes(self) -> dict[str, list[int]]:
-        """For each name the statements that change the object it stands for."""
-        table: dict[str, list[int]] = {}
+    def _changes(self) -> dict[tuple[str, int], list[int]]:
+        """For each definition of a name the statements that change the object it made.
+
+        The object, not the name: ``b = a; a = []; b.append(1)`` changes what ``a`` was at first.
+        """
+        table: dict[tuple[str, int], list[int]] = {}
         for index, judgement in enumerate(self.judgements):
-            seen: set[str] = set()
-            todo = set(judgement.changes)
+            todo = {(n, d) for n in judgement.changes for d in self._objects(n, index)}
+            seen: set[tuple[str, int]] = set()
             while todo:
-                name = todo.pop()
-                if name in seen:
+                item = todo.pop()
+                if item in seen:
                     continue
-                seen.add(name)
-                table.setdefault(name, []).append(index)
-                # the target of a loop is a part of what is looped over, in the same statement
-                for place in (index, *self.meaning(name, index).defs):
-                    todo |= self.shares(name, place)
+                seen.add(item)
+                table.setdefault(item, []).append(index)
+                name, place = item
+                for other in self.shares(name, place):
+                    todo |= {(other, d) for d in self._objects(other, place)}
         return table
+
+    def _objects(self, name: str, index: int) -> set[int]:
+        """Definitions a name may mean to a statement, its own binding of it among them."""
+        # the target of a loop is a part of what is looped over, in the same statement
+        own = {index} if name in self.statements[index].facts.binds else set()
+        return own.union(self.meaning(name, index).defs)
 
     def shares(self, name: str, index: int) -> frozenset[str]:
         """Names whose objects a definition makes ``name`` a part of, or the same as."""
