@@ -27,7 +27,7 @@ class Kernel:
         self.folder = Path(self._home.name)
         env = {**os.environ, "KIT_HOME": str(self.folder / "kit")}
         env["IPYTHONDIR"] = str(self.folder / "ipython")
-        self._manager, self._client = start_new_kernel(env=env, cwd=str(self.folder))
+        self._manager, self.client = start_new_kernel(env=env, cwd=str(self.folder))
         if kit:
             self.run("%load_ext kit")
 
@@ -40,14 +40,14 @@ class Kernel:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._client.stop_channels()
+        self.client.stop_channels()
         self._manager.shutdown_kernel(now=True)
         self._home.cleanup()
 
     def run(self, source: str, timeout_s: float = 300) -> float:
         """Execute a cell; seconds from the request to its reply, as a front end would see them."""
         started = time.perf_counter()
-        identity = self._client.execute(source)
+        identity = self.client.execute(source)
         reply = self._reply(identity, timeout_s)
         took = time.perf_counter() - started
         if reply["status"] != "ok":
@@ -56,13 +56,13 @@ class Kernel:
 
     def _reply(self, identity: str, timeout_s: float) -> dict[str, Any]:
         while True:
-            message = self._client.get_shell_msg(timeout=timeout_s)
+            message = self.client.get_shell_msg(timeout=timeout_s)
             if message["parent_header"].get("msg_id") == identity:
                 return dict(message["content"])
 
     def value(self, expression: str, timeout_s: float = 300) -> Any:
         """Value of an expression, through JSON."""
-        identity = self._client.execute(
+        identity = self.client.execute(
             "", user_expressions={"v": f"__import__('json').dumps({expression})"}
         )
         told = self._reply(identity, timeout_s)["user_expressions"]["v"]

@@ -114,6 +114,8 @@ def parse(text: str) -> HandlerLine:
     name, rest = _split_name(text)
     rest, given = _take_input(rest)
     words = rest.split()
+    if given is not None and any(word.split("=")[0] == "--input" for word in words):
+        raise UsageError("%%handler: --input is there twice; a job has one input.")
     known = parser()
     for word in words:
         if word.startswith("-") and not _is_number(word):

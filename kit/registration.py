@@ -186,6 +186,7 @@ def _start_expression(tree: ast.Module, function: Any, namespace: Mapping[str, A
 def _start_call(tree: ast.Module) -> ast.expr | None:
     """The argument of the last start() call in the cell, as an expression."""
     found: ast.expr | None = None
+    best = 0
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -193,8 +194,17 @@ def _start_call(tree: ast.Module) -> ast.expr | None:
         if name == "start" or name.endswith(".start"):
             arguments = [*node.args, *(k.value for k in node.keywords if k.arg == "config")]
             if len(arguments) == 1 and not isinstance(arguments[0], ast.Starred):
-                found = arguments[0]
+                # the SDK may have any name, and so may other things that are started in a cell
+                likely = 1 + name.endswith("serverless.start") + 2 * _has_handler(arguments[0])
+                if likely >= best:
+                    found, best = arguments[0], likely
     return found
+
+
+def _has_handler(node: ast.expr) -> bool:
+    return isinstance(node, ast.Dict) and any(
+        isinstance(key, ast.Constant) and key.value == "handler" for key in node.keys
+    )
 
 
 def _bound_names(tree: ast.Module) -> list[str]:

@@ -12,14 +12,14 @@ from kit.media import media_of
 
 #: kind, a piece of text without which it cannot be there, pattern
 _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
-    (kind, needs, re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})"))
+    (kind, needs, re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})", re.ASCII))
     for kind, needs, pattern in (
         ("RunPod key", "rpa_", r"rpa_[A-Za-z0-9]{16,}"),
         ("Hugging Face token", "hf_", r"hf_[A-Za-z0-9]{16,}"),
         (
             "API key (sk-)",
             "sk-",
-            r"sk-(?=[A-Za-z0-9_-]*\d)(?:[A-Za-z0-9]+-){0,3}[A-Za-z0-9_]{16,}[A-Za-z0-9_-]*",
+            r"sk-(?=[\w-]{0,200}\d)(?:[A-Za-z0-9]{1,20}-){0,3}[A-Za-z0-9_]{16,200}[\w-]{0,300}",
         ),
         ("AWS access key", "AKIA", r"AKIA[0-9A-Z]{9}(?!EXAMPLE)[0-9A-Z]{7}(?![A-Za-z0-9])"),
         ("AWS access key", "ASIA", r"ASIA[0-9A-Z]{16}(?![A-Za-z0-9])"),
@@ -37,7 +37,7 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
             "private key",
             "PRIVATE KEY",
             # to its end, or as far as it looks like one; never past a quote, which ends a JSON string
-            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:[^\"]{0,8000}?-----END [A-Z0-9 ]*-----|[A-Za-z0-9+/=\s\\]*)",
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[ BLOCK]*-----(?:[^\"]{0,8000}?-----END [A-Z0-9 ]*-----|(?:[A-Za-z0-9+/=\s]|\\+[nr])*)",
         ),
         (
             "JSON web token",
@@ -47,12 +47,12 @@ _SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         (
             "bearer token",
             "earer ",
-            r"[Bb]earer +(?=[A-Za-z0-9._~+/-]*\d)[A-Za-z0-9._~+/-]{16,}=*",
+            r"[Bb]earer +(?=[A-Za-z0-9._~+/-]{0,200}\d)[A-Za-z0-9._~+/-]{16,}=*",
         ),
         (
             "password in a URL",
             "://",
-            r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@,'\"]{0,100}:(?=[^\s/@'\"]*\d)[^\s/@,'\"{}$<>]{8,}@",
+            r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@,'\"]{0,100}:(?=[^\s/@'\"]{0,200}\d)[^\s/@,'\"{}$<>]{8,200}@",
         ),
     )
 )
@@ -102,8 +102,11 @@ _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|data:[a-z]+/)[^\s\"']+")
 _RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_=-])")
 #: longer runs are data
 _LONGEST = 160
-#: a line that is nothing but a piece of data: no comma after the quote, as in a list of strings
-_DATA_LINE = re.compile(r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]{60,}={0,2}(?:\\n)?["']?[\s)+\\]*$""")
+#: a line that is nothing but a piece of data; a comma after the quote makes it one of a list of
+#: strings, unless the string ends its line, as in a notebook's JSON
+_DATA_LINE = re.compile(
+    r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]{60,}={0,2}(?:\\n["'],?|["']?)[\s)+\\]*$"""
+)
 _DATA_END = re.compile(r"""^[\s(]*(?:b?["'])?[A-Za-z0-9+/_-]*={0,2}(?:\\n)?["']?[\s)+\\,]*$""")
 _PEM_BODY = re.compile(r"[A-Za-z0-9+/]{32}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")

@@ -1,8 +1,8 @@
 """Executes the quickstart in a real kernel and says what happened.
 
-    python notebooks/demo.py
+    python notebooks/demo.py [notebook] [folder]
 
-Writes into build/demo: quickstart.ipynb and quickstart.html (the notebook as it ran), worker/ (the
+Writes into the folder (build/demo): quickstart.ipynb and quickstart.html (the notebook as it ran), worker/ (the
 exported handler) and kit/ (the journal of this run, apart from your own). Exits 1 if a step failed.
 """
 
@@ -27,6 +27,7 @@ from kit.rows import JobRow
 from kit.store import Store
 
 HERE = Path(__file__).resolve().parent
+SOURCE = HERE / "01_quickstart.ipynb"
 OUT = HERE.parent / "build" / "demo"
 WORKER = ("handler.py", "requirements.txt", "test_input.json", "Dockerfile")
 CELL_LIMIT_S = 300
@@ -111,42 +112,43 @@ def export_text(notebook: nbformat.NotebookNode) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def unproven(told: str) -> Iterator[str]:
+def unproven(folder: Path, told: str) -> Iterator[str]:
     """What is missing of the exported worker and its proof."""
     for name in WORKER:
-        if not (OUT / "worker" / name).exists():
+        if not (folder / name).exists():
             yield f"worker/{name} is missing"
     if "equal" not in told:
         yield "the exported worker was not proven equal to the notebook"
 
 
-def main() -> int:
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
-    os.environ["KIT_HOME"] = str(OUT / "kit")
+def main(source: Path = SOURCE, out: Path = OUT) -> int:
+    out = out.resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    os.environ["KIT_HOME"] = str(out / "kit")
     started = time.monotonic()
-    notebook, failure = execute(HERE / "01_quickstart.ipynb", OUT)
+    notebook, failure = execute(source, out)
     took_s = time.monotonic() - started
 
-    nbformat.write(notebook, OUT / "quickstart.ipynb")
+    nbformat.write(notebook, out / "quickstart.ipynb")
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
-    (OUT / "quickstart.html").write_text(page, encoding="utf-8")
+    (out / "quickstart.html").write_text(page, encoding="utf-8")
 
     rows = jobs()
-    ran = sum(1 for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count)
-    of = sum(1 for cell in notebook.cells if cell.cell_type == "code")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    ran = sum(1 for cell in code if cell.execution_count)
     told = export_text(notebook)
     # what did not happen after a failed cell is no fault of its own
-    faults = [failure] if failure else [*unexpected(rows), *unproven(told)]
+    faults = [failure] if failure else [*unexpected(rows), *unproven(out / "worker", told)]
 
-    print(f"quickstart: {ran} of {of} cells in {took_s:.1f} s, {len(rows)} jobs\n")
+    print(f"quickstart: {ran} of {len(code)} cells in {took_s:.1f} s, {len(rows)} jobs\n")
     if rows:
         print(*job_lines(rows), sep="\n")
     if told:
         print(f"\n{told}")
     print()
-    for name in ("quickstart.ipynb", "quickstart.html", "worker/"):
-        path = OUT / name
+    for name in ("quickstart.ipynb", "quickstart.html", "worker"):
+        path = out / name
         if path.exists():
             print(os.path.relpath(path) + ("/" if path.is_dir() else ""))
     for fault in faults:
@@ -155,4 +157,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -94,3 +94,11 @@ def test_the_readme_names_exactly_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^make (\w+)", text, re.MULTILINE))
     assert named == {"demo", "test"}
+
+
+def test_the_readme_lists_every_finding() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "kit").rglob("*.py"))
+    made = set(re.findall(r'"(K\d{3})"', source))
+    listed = re.findall(r"\| (K\d{3}) \|", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(listed) == len(set(listed))
+    assert set(listed) == made

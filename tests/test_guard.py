@@ -172,6 +172,40 @@ def test_nothing_is_stopped_that_does_not_run(loop: Loop) -> None:
     assert loop.run(job()).result(30) == 1
 
 
+def test_a_stop_at_the_very_end_waits_for_its_turn_and_does_nothing(loop: Loop) -> None:
+    """The handler has returned, and a stop that found it running is on its way."""
+    # the stopper takes the lock first, here so that both are at the worst place for certain
+    loop.guard._lock = threading.RLock()  # type: ignore[assignment]
+    entered, end = threading.Event(), threading.Event()
+
+    def handler() -> int:
+        entered.set()
+        end.wait(30)
+        return 7
+
+    async def job() -> Any:
+        return loop.guard.call("job", handler)
+
+    def returned() -> bool:
+        frame = sys._current_frames()[loop.thread.ident or 0]
+        return frame.f_code is Guard.call.__code__
+
+    running = loop.run(job())
+    assert entered.wait(30)
+    with loop.guard._lock:
+        end.set()
+        until(returned, "the handler's thread waits for the lock")
+        assert loop.guard.stop("job")
+    assert running.result(30) == 7
+    assert not loop.hits
+
+    async def next_one() -> Any:
+        return loop.guard.call("next", lambda: spin(0.01) or "fine")
+
+    assert loop.run(next_one()).result(30) == "fine"
+    assert not loop.hits
+
+
 def test_finally_is_honoured_and_except_exception_does_not_catch_it(loop: Loop) -> None:
     seen: list[str] = []
     entered = threading.Event()

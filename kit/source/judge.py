@@ -7,7 +7,7 @@ question, never guessed in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.source.facts import Call, Code, Facts
@@ -104,8 +104,8 @@ class Judge:
 
     Parameters
     ----------
-    code : mapping of str to Code
-        The notebook's functions, latest definition of each.
+    code : mapping of str to sequence of Code
+        The notebook's functions, every definition of each: which one a call meant is not asked.
     imports : mapping of str to str
         Names that are imported, with their dotted origin.
     served : iterable of str
@@ -113,7 +113,7 @@ class Judge:
     """
 
     def __init__(
-        self, code: Mapping[str, Code], imports: Mapping[str, str], served: Iterable[str]
+        self, code: Mapping[str, Sequence[Code]], imports: Mapping[str, str], served: Iterable[str]
     ) -> None:
         self._code = code
         self._imports = imports
@@ -122,8 +122,8 @@ class Judge:
         changed = True
         while changed:  # functions call each other: until nothing new is learnt
             changed = False
-            for name, body in code.items():
-                effect = self._effect(body)
+            for name, bodies in code.items():
+                effect = _union([self._effect(body) for body in bodies])
                 if effect != self._effects[name]:
                     self._effects[name] = effect
                     changed = True
@@ -173,16 +173,16 @@ class Judge:
 
     def returned(self, call: Call) -> frozenset[str]:
         """Globals that the result of calling a notebook function may be, or be a part of."""
-        body = self._code.get(call.path[0]) if call.path else None
         found: set[str] = set()
-        for root in body.returns if body else ():
-            if not root.startswith("@"):
-                found.add(root)
-                continue
-            index = body.params.index(root[1:]) if body and root[1:] in body.params else -1
-            for where, roots in call.args:
-                if where in (index, root[1:]):
-                    found |= roots
+        for body in self._code.get(call.path[0], ()) if call.path else ():
+            for root in body.returns:
+                if not root.startswith("@"):
+                    found.add(root)
+                    continue
+                index = body.params.index(root[1:]) if root[1:] in body.params else -1
+                for where, roots in call.args:
+                    if where in (index, root[1:]):
+                        found |= roots
         return frozenset(found)
 
     def judge(self, facts: Facts, *, shown: bool) -> Judgement:
@@ -222,7 +222,7 @@ class Judge:
                     receives |= {root}.union(*(roots for _, roots in call.args))
                     effect = True
             elif len(call.path) == 1 and root in self._code:
-                if root in self._served and (call.args or not call.bare):
+                if root in self._served and call.args:
                     continue  # a test of what the worker serves
                 sub, hit = self._called(call)
                 for name in hit:
@@ -265,6 +265,14 @@ class Judge:
             starts=starts,
             effect=effect,
         )
+
+
+def _union(effects: Sequence[Effect]) -> Effect:
+    return Effect(
+        _NOTHING.union(*(e.names for e in effects)),
+        _NOTHING.union(*(e.params for e in effects)),
+        next((e.settings for e in effects if e.settings), ""),
+    )
 
 
 def _changes(method: str) -> bool:

@@ -40,7 +40,10 @@ def facts_of(node: ast.stmt) -> Facts:
         return Facts(binds={n: True for n in bound}, reads=frozenset(n.id for n in names))
     deletes = isinstance(node, ast.Delete)
     return Facts(
-        binds={} if deletes else {name: name in sure for name in bound},
+        # `x += y` may leave the object that `x` was
+        binds={}
+        if deletes
+        else {n: n in sure and not isinstance(node, ast.AugAssign) for n in bound},
         unbinds=frozenset(bound) if deletes else _NOTHING,
         reads=frozenset(walker.now.reads),
         later=frozenset(walker.later),
@@ -93,6 +96,7 @@ class Walker(Scoped, ast.NodeVisitor):
         self._annotating = False
         self._bare: set[int] = set()
         self._made: list[Code] = []
+        self._lambdas: dict[int, Code] = {}
 
     def visit_Name(self, node: ast.Name) -> None:
         if self.scope_of(node.id) is not self.module:
@@ -147,6 +151,8 @@ class Walker(Scoped, ast.NodeVisitor):
             self._mark(node.value)
         self.visit(node.value)
         roots = self.roots(node.value)
+        if len(node.targets) > 1:  # `a = b = []` is one object
+            roots |= _NOTHING.union(*(self.roots(t) for t in node.targets))
         for target in node.targets:
             self._change(target)
             if isinstance(target, (ast.Attribute, ast.Subscript)):
@@ -168,6 +174,7 @@ class Walker(Scoped, ast.NodeVisitor):
         self._change(node.target)
         if isinstance(node.target, ast.Name) and self.scope_of(node.target.id) is self.module:
             self.doing.reads.add(node.target.id)
+            self.doing.touches.add(node.target.id)  # in place, if it is a list
             if self.doing is not self.now:
                 self.later.add(node.target.id)
         self.generic_visit(node)
@@ -265,10 +272,15 @@ class Walker(Scoped, ast.NodeVisitor):
         names = tuple(a.arg for a in args)
         scope = Scope("function", bound | set(names) | types, declared)
         scope.aliases = {n: frozenset({"@" + n}) for n in names}
+        held = self._default_roots(node.args)
+        for name, roots in held.items():
+            scope.aliases[name] |= roots
         outside, self.doing = self.doing, _Doing()
         self.scopes.append(scope)
         for child in body:
             self.visit(child)
+        if isinstance(node, ast.Lambda):
+            self.doing.returns |= self.roots(node.body)
         self.scopes.pop()
         inner, self.doing = self.doing, outside
         if outside is not self.now:
@@ -287,6 +299,16 @@ class Walker(Scoped, ast.NodeVisitor):
             returns=frozenset(inner.returns),
         )
 
+    def _default_roots(self, args: ast.arguments) -> dict[str, frozenset[str]]:
+        """Parameters whose default is an object that has a name of its own."""
+        plain = [*args.posonlyargs, *args.args]
+        pairs: list[tuple[ast.arg, ast.expr | None]] = [
+            *zip(plain[len(plain) - len(args.defaults) :], args.defaults, strict=True),
+            *zip(args.kwonlyargs, args.kw_defaults, strict=True),
+        ]
+        found = {arg.arg: self.roots(value) for arg, value in pairs}
+        return {name: roots for name, roots in found.items() if roots}
+
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):
             self.visit(part)
@@ -296,6 +318,9 @@ class Walker(Scoped, ast.NodeVisitor):
         code = self._function(node)
         if len(self.scopes) == 1:
             self.code[node.name] = code
+            held = _NOTHING.union(*self._default_roots(node.args).values())
+            if held:  # a default is the same object at every call
+                self.holds[node.name] = held
         elif self.scopes[-1].kind == "class" and node.name in _MAKERS:
             self._made.append(code)
 
@@ -304,7 +329,7 @@ class Walker(Scoped, ast.NodeVisitor):
     def visit_Lambda(self, node: ast.Lambda) -> None:
         for part in defaults(node.args):
             self.visit(part)
-        self._function(node)
+        self._lambdas[id(node)] = self._function(node)
 
     def _bind_value(self, targets: list[ast.expr], value: ast.expr) -> None:
         """Note what a module-level name is the result of, and what that may hold."""
@@ -321,7 +346,7 @@ class Walker(Scoped, ast.NodeVisitor):
             value = value.value
         for name in names:
             if isinstance(value, ast.Lambda):
-                self.code[name] = Code()
+                self.code[name] = self._lambdas[id(value)]
             if held - {name}:
                 self.holds[name] = held - {name}
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
@@ -336,9 +361,11 @@ class Walker(Scoped, ast.NodeVisitor):
         self.scopes.append(Scope("class", bound, declared))
         for child in node.body:
             self.visit(child)
-        self.scopes.pop()
+        attributes = _NOTHING.union(*self.scopes.pop().aliases.values())
         made, self._made = self._made, outer_made
         if len(self.scopes) == 1:
+            if attributes - {node.name}:
+                self.module.aliases[node.name] = attributes - {node.name}
             self.code[node.name] = Code(
                 params=made[0].params[1:] if made else (),
                 writes=frozenset().union(*(c.writes for c in made)),

@@ -74,7 +74,7 @@ class Program:
 
         self.defs: dict[str, list[int]] = {}
         self.imports: dict[str, str] = {}
-        self.code: dict[str, Code] = {}
+        self.code: dict[str, list[Code]] = {}
         self.stars: list[int] = []
         for index, statement in enumerate(self.statements):
             self._enter(index, statement)
@@ -94,9 +94,8 @@ class Program:
         for name in facts.binds:
             if name not in facts.imports:
                 self.imports.pop(name, None)
-            if name not in facts.code:
-                self.code.pop(name, None)
-        self.code.update(facts.code)
+        for name, body in facts.code.items():
+            self.code.setdefault(name, []).append(body)
         node = statement.node
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             self.stars.append(index)
@@ -173,33 +172,46 @@ class Program:
 
     def _served(self) -> set[str]:
         """The handler and the notebook functions it may call."""
-        todo = {*self.root.reads, *self.root.later}
+        todo = set(self.root.later)
+        for name in self.root.reads:  # `handler`, or what `partial(run, model)` is made of
+            todo.add(name)
+            for index in self.meaning(name, self.root_at).defs:
+                facts = self.statements[index].facts
+                todo |= facts.later | (facts.reads if name not in facts.code else frozenset())
         seen: set[str] = set()
         while todo:
             name = todo.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            for index in self.meaning(name, self.root_at if name in self.root.reads else END).defs:
-                facts = self.statements[index].facts
-                todo |= facts.later | (facts.reads if name not in facts.code else frozenset())
-        return {name for name in seen if name in self.code}
-
-    def _changes(self) -> dict[str, list[int]]:
-        """For each name the statements that change the object it stands for."""
-        table: dict[str, list[int]] = {}
-        for index, judgement in enumerate(self.judgements):
-            seen: set[str] = set()
-            todo = set(judgement.changes)
-            while todo:
-                name = todo.pop()
-                if name in seen:
-                    continue
+            if name not in seen and name in self.code:
                 seen.add(name)
-                table.setdefault(name, []).append(index)
-                for place in self.meaning(name, index).defs:
-                    todo |= self.shares(name, place)
+                for index in self.meaning(name, END).defs:
+                    todo |= self.statements[index].facts.later
+        return seen
+
+    def _changes(self) -> dict[tuple[str, int], list[int]]:
+        """For each definition of a name the statements that change the object it made.
+
+        The object, not the name: ``b = a; a = []; b.append(1)`` changes what ``a`` was at first.
+        """
+        table: dict[tuple[str, int], list[int]] = {}
+        for index, judgement in enumerate(self.judgements):
+            todo = {(n, d) for n in judgement.changes for d in self._objects(n, index)}
+            seen: set[tuple[str, int]] = set()
+            while todo:
+                item = todo.pop()
+                if item in seen:
+                    continue
+                seen.add(item)
+                table.setdefault(item, []).append(index)
+                name, place = item
+                for other in self.shares(name, place):
+                    todo |= {(other, d) for d in self._objects(other, place)}
         return table
+
+    def _objects(self, name: str, index: int) -> set[int]:
+        """Definitions a name may mean to a statement, its own binding of it among them."""
+        # the target of a loop is a part of what is looped over, in the same statement
+        own = {index} if name in self.statements[index].facts.binds else set()
+        return own.union(self.meaning(name, index).defs)
 
     def shares(self, name: str, index: int) -> frozenset[str]:
         """Names whose objects a definition makes ``name`` a part of, or the same as."""

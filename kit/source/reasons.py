@@ -100,7 +100,7 @@ def reason_to_drop(
 def _too_early(program: Program, index: int, kept: set[int]) -> str:
     for name in sorted(program.judgements[index].changes):
         place = program.next_definition(name, index)
-        if place < END and place in kept and program.changes.get(name):
+        if place < END and place in kept:
             where = program.statements[place].place
             return f"changes `{name}`, which {where} defines again afterwards"
     return ""

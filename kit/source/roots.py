@@ -16,7 +16,7 @@ _ACCESSORS = {
     "items", "layers", "modules", "named_buffers", "named_children", "named_modules",
     "named_parameters", "parameters", "requires_grad_", "setdefault", "to", "train", "values",
 }  # fmt: skip
-_LINKS = (ast.Attribute, ast.Subscript, ast.Await, ast.Starred, ast.NamedExpr)
+_LINKS = (ast.Attribute, ast.Subscript, ast.Await, ast.Starred)
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -60,6 +60,8 @@ class Scoped:
                 if not (deep or method in _ACCESSORS or method.startswith("get_")):
                     return _NOTHING
                 node = node.func
+            elif isinstance(node, ast.NamedExpr):
+                return self.roots(node.value, deep=deep) | self.roots(node.target, deep=deep)
             elif isinstance(node, _LINKS):
                 node = node.value
             elif isinstance(node, (ast.IfExp, ast.BoolOp, ast.Tuple, ast.List, ast.Set, ast.Dict)):

@@ -95,9 +95,9 @@ class _Slicer:
         self.moved: dict[str, int] = {}  # name: its definition, which comes below a reader
         self.lazy = "__future__.annotations" in program.imports.values()
         self._todo: list[int] = []
-        # name: {definition: how far down changes to it matter}
-        self._windows: dict[str, dict[int, int]] = {}
-        self._held: dict[str, dict[int, int]] = {}
+        # how far down changes to the object of a definition matter, surely and perhaps
+        self._windows: dict[tuple[str, int], int] = {}
+        self._held: dict[tuple[str, int], int] = {}
 
     def slice(self) -> Slice:
         self._demand_root()
@@ -133,7 +133,7 @@ class _Slicer:
         root = self.program.root
         for name in sorted(root.reads):
             self.demand(name, self.program.root_at, END, "the handler")
-        for name in sorted(root.later - root.reads):
+        for name in sorted(root.later):
             self.demand(name, END, END, "the options of start()")
 
     def keep(self, index: int, reason: str, *, question: bool = False) -> None:
@@ -152,7 +152,7 @@ class _Slicer:
             who = _who(self.statements[index])
             for name in sorted(facts.reads):
                 self.demand(name, index, index, who, reader=index)
-            for name in sorted(facts.later - facts.reads):
+            for name in sorted(facts.later):
                 self.demand(name, END, END, who)
             if facts.calls or facts.decorators:
                 for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
@@ -162,7 +162,7 @@ class _Slicer:
             for name in sorted(facts.soft):
                 self.demand(name, END, END, who, soft=True)
             for name in sorted(facts.stores):
-                self.demand(name, index, END, who, held=True)
+                self.demand(name, index, END, who, held=True, soft=True)
 
     def demand(
         self,
@@ -185,7 +185,7 @@ class _Slicer:
         who : str
             Who reads it, for the reason.
         soft : bool
-            It is not missed at run time (a quoted annotation).
+            The file runs without it (a quoted annotation, or what an object may be made of).
         through : bool
             It is read by code that the statement may call, not by the statement itself.
         held : bool
@@ -194,6 +194,8 @@ class _Slicer:
             The statement that must come after its definitions; ``END`` if none must.
         """
         meaning = self.program.meaning(name, at)
+        if soft and meaning.moved:
+            return
         if (
             reader < END
             and name in self.statements[reader].facts.binds
@@ -214,34 +216,45 @@ class _Slicer:
             self.edges.add(reader, index, through=through)
         if not usable:
             return
-        first = usable[0]
         if meaning.moved:
-            until = self.program.end_of_cell(first)
+            until = self.program.end_of_cell(usable[0])
             if not through:
-                self.moved[name] = first
-        end = min(until, self.program.next_definition(name, usable[-1]))
-        windows = (self._held if held else self._windows).setdefault(name, {})
-        if windows.get(first, -1) >= end and not meaning.moved:
-            return
-        windows[first] = max(end, windows.get(first, -1))
+                self.moved[name] = usable[0]
+        windows = self._held if held else self._windows
         for index in usable:
-            # what else the object is known as, and what it was made with: changed there, it changes
-            for other in sorted(self.program.shares(name, index)):
-                self.demand(other, index, end, who, held=held)
-            for other in sorted(self.statements[index].facts.holds.get(name, ())):
-                self.demand(other, index, end, who, held=True)
-        for index in self.program.changes.get(name, ()):
-            if first < index < end and self._may_stay(index):
-                judgement = self.program.judgements[index]
-                why = judgement.changes.get(name, "changes what it stands for")
-                question = name in judgement.perhaps
-                if held and question:
-                    continue
-                if question and not self._all_live(judgement.receives - {name}, index):
-                    continue  # looked at again once more is known
-                self.keep(index, f"touches `{name}`: {why}", question=question)
+            if windows.get((name, index), -1) < until or meaning.moved:
+                windows[name, index] = max(until, windows.get((name, index), -1))
+                self._keep_changes(name, index, until, who, held=held)
                 if meaning.moved:
-                    self.edges.add(reader, index, through=through)
+                    for change in self.program.changes.get((name, index), ()):
+                        if change in self.kept and change < until:
+                            self.edges.add(reader, change, through=through)
+
+    def _keep_changes(self, name: str, place: int, until: int, who: str, *, held: bool) -> None:
+        """Keep what changes the object of a definition, by whatever name, up to ``until``."""
+        facts = self.statements[place].facts
+        # what else the object is known as, and what it was made with: changed there, it changes
+        for other in sorted(self.program.shares(name, place)):
+            self.demand(other, place, until, who, held=held, soft=True)
+            if other in facts.binds:  # `a = b = []`
+                self.demand(other, place + 1, until, who, held=held, soft=True)
+        for other in sorted(facts.holds.get(name, ())):
+            self.demand(other, place, until, who, held=True, soft=True)
+        for index in self.program.changes.get((name, place), ()):
+            if not place < index < until or not self._may_stay(index):
+                continue
+            judgement = self.program.judgements[index]
+            question = bool(judgement.perhaps) and judgement.changes.keys() <= judgement.perhaps
+            if question and held:
+                continue
+            if (
+                question
+                and self.statements[index].shown
+                and not self._all_live(self.statements[index].facts.reads, index)
+            ):
+                continue  # it was made to look; looked at again once more is known
+            why = judgement.changes.get(name, "changes what it stands for")
+            self.keep(index, f"touches `{name}`: {why}", question=question)
 
     def _may_stay(self, index: int) -> bool:
         statement = self.statements[index]
@@ -258,8 +271,8 @@ class _Slicer:
         """Whether what ``name`` means at a statement stays."""
         if name in self.program.imports:
             return any(i in self.kept for i in self.program.defs[name])
-        windows = self._windows.get(name, {})
-        return any(first < index <= end for first, end in windows.items())
+        defs = self.program.meaning(name, index).defs
+        return any(index <= self._windows.get((name, d), -1) for d in defs)
 
     def _all_live(self, names: frozenset[str] | set[str], index: int) -> bool:
         return all(self._live(n, index) for n in names if n in self.program.defs)

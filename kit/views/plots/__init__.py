@@ -40,7 +40,7 @@ MAX_TICKS, MAX_ALL_TICKS = 400, 4000
 Moment = Union[float, datetime]
 
 
-class _Plot(Figure):
+class JobFigure(Figure):
     """A figure that shows itself in a notebook whether or not pyplot was ever imported there."""
 
     def _repr_png_(self) -> bytes:
@@ -153,7 +153,7 @@ def memory(
     if ax is not None:
         figure, axes = _figure_of(ax), [ax]
     else:
-        figure = _Plot(layout="constrained")
+        figure = JobFigure(layout="constrained")
         rows = _memory_rows(lines)
         axes = list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
     for each in axes:
@@ -279,7 +279,7 @@ def _axes(
         if len(pair) != 2 or not all(isinstance(one, Axes) for one in pair):
             raise UsageError("ax takes one Axes (jobs), or two (jobs and memory).")
         return _figure_of(pair[0]), pair[0], [pair[1]]
-    figure = _Plot(layout="constrained")
+    figure = JobFigure(layout="constrained")
     rows = _memory_rows(lines)
     # a lane wants two and a half lines of text, and memory as much as three or four lanes
     jobs_share, memory_share = 0.4 + len(lanes), max(2.5, 4.0 / rows)
@@ -317,7 +317,7 @@ def _empty(ax: Axes | Sequence[Axes] | None, sentence: str) -> Figure:
     """Axes that say what to do instead of an empty frame."""
     figure: Figure
     if ax is None:
-        figure = _Plot(layout="constrained")
+        figure = JobFigure(layout="constrained")
         chosen = [figure.subplots()]
     else:
         chosen = [ax] if isinstance(ax, Axes) else list(ax)
