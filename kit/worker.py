@@ -89,6 +89,7 @@ class Worker:
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+        self.loop.close()
 
     def attach(self, target: Any) -> None:
         """Let a target take jobs."""

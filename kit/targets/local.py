@@ -12,6 +12,7 @@ and never silently run again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -117,7 +118,8 @@ class LocalTarget:
             threads = [*self.retired, *([self._thread] if self._thread else [])]
         for thread in threads:
             thread.retired = True
-            thread.loop.call_soon_threadsafe(thread.loop.stop)
+            with contextlib.suppress(RuntimeError):  # its loop is closed already
+                thread.loop.call_soon_threadsafe(thread.loop.stop)
 
 
 async def _ended(entry: Entry, within_s: float) -> bool:
@@ -155,7 +157,9 @@ class HandlerThread:
                 )
                 continue
             if self.retired:
-                return
+                break
+        if not self.entries:  # a task that never ends is not destroyed with a complaint
+            self.loop.close()
 
     def wake(self) -> None:
         self.loop.call_soon_threadsafe(self._pump)
