@@ -229,6 +229,7 @@ def timeline(
         handler=handler,
         limit=limit,
         ax=ax,
+        reason=s.memory_reason,
     )
 
 
@@ -237,7 +238,9 @@ def memory(*, all_sessions: bool = False, ax: Axes | None = None) -> Figure:
     from kit.views.plots import memory as draw
 
     s = session()
-    return draw(s.store, session=None if all_sessions else s.session_id, ax=ax)
+    return draw(
+        s.store, session=None if all_sessions else s.session_id, ax=ax, reason=s.memory_reason
+    )
 
 
 def export(

@@ -231,6 +231,11 @@ class Session:
     def _sinks(self) -> list[Entry]:
         return [] if self._worker is None else self._worker.running()
 
+    @property
+    def memory_reason(self) -> str | None:
+        """Why no VRAM is shown, as a sentence; None where it is."""
+        return next((a.reason for a in self.sampler.absences if a.source == "vram"), None)
+
     def cell_is_running(self) -> bool:
         return self.cell is not None
 

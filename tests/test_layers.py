@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "export": ("export",),
     # where a person comes in
     "entry": (
-        *("__init__", "api", "debug", "extension", "intake", "line", "magic", "notebook"),
+        *("__init__", "api", "debugging", "extension", "intake", "line", "magic", "notebook"),
         *("registration", "sdk", "session", "status", "waiting"),
     ),
 }
@@ -67,7 +67,7 @@ EDGE = {
     "anywidget": ("views",),
     "ipywidgets": ("views",),
     "matplotlib": ("views.plots",),
-    "nest_asyncio2": ("debug",),
+    "nest_asyncio2": ("debugging",),
     "packaging": ("export",),
     "pandas": ("views.frame",),
     "psutil": ("gpu", "rss", "sampler"),
