@@ -8,37 +8,7 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import Any
-
-from kit.api import (
-    debug,
-    events,
-    export,
-    jobs,
-    map,
-    memory,
-    panel,
-    run,
-    samples,
-    serve,
-    timeline,
-    use,
-)
-from kit.errors import (
-    ExportError,
-    JobCancelled,
-    JobError,
-    JobFailed,
-    JobLost,
-    JobTimedOut,
-    KitError,
-    PayloadError,
-    RegistrationError,
-    StoreError,
-    TargetError,
-    UsageError,
-)
-from kit.job import Job, JobState, Wire
+from typing import Any as _Any
 
 __version__ = "0.1.0"
 
@@ -74,7 +44,7 @@ __all__ = [
 
 
 class _Kit(types.ModuleType):
-    """Keeps public names: importing the subpackage ``kit.export`` would replace ``kit.export()``."""
+    """Keeps public names: importing the module ``kit.export`` would replace ``kit.export()``."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in __all__ and isinstance(value, types.ModuleType)):
@@ -84,14 +54,45 @@ class _Kit(types.ModuleType):
 sys.modules[__name__].__class__ = _Kit
 
 
-def load_ipython_extension(ip: Any) -> None:
+from kit.api import (  # noqa: E402 - after the guard
+    debug,
+    events,
+    export,
+    jobs,
+    map,
+    memory,
+    panel,
+    run,
+    samples,
+    serve,
+    timeline,
+    use,
+)
+from kit.errors import (  # noqa: E402
+    ExportError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobLost,
+    JobTimedOut,
+    KitError,
+    PayloadError,
+    RegistrationError,
+    StoreError,
+    TargetError,
+    UsageError,
+)
+from kit.job import Job, JobState, Wire  # noqa: E402
+
+
+def load_ipython_extension(ip: _Any) -> None:
     """``%load_ext kit``: the magics, the hooks, and the name ``kit`` if it is free."""
     from kit.extension import load
 
     load(ip)
 
 
-def unload_ipython_extension(ip: Any) -> None:
+def unload_ipython_extension(ip: _Any) -> None:
     """``%unload_ext kit``: put everything back; running jobs become LOST."""
     from kit.extension import unload
 

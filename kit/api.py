@@ -134,7 +134,13 @@ def debug(
 
 
 def use(target: str) -> None:
-    """Set where jobs run from now on. Targets: ``local``.
+    """Set where jobs run from now on.
+
+    Parameters
+    ----------
+    target : str
+        ``local``: in this kernel. ``process``: through exported code in real worker processes on
+        this machine, with their cold starts and the SDK's own pacing.
 
     Raises
     ------
@@ -230,6 +236,7 @@ def timeline(
         handler=handler,
         limit=limit,
         ax=ax,
+        reason=s.memory_reason,
     )
 
 
@@ -238,7 +245,9 @@ def memory(*, all_sessions: bool = False, ax: Axes | None = None) -> Figure:
     from kit.views.plots import memory as draw
 
     s = session()
-    return draw(s.store, session=None if all_sessions else s.session_id, ax=ax)
+    return draw(
+        s.store, session=None if all_sessions else s.session_id, ax=ax, reason=s.memory_reason
+    )
 
 
 def export(

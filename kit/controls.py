@@ -18,6 +18,10 @@ class Controls(Protocol):
     def session_id(self) -> str:
         """The id under which this kernel writes to the store."""
 
+    @property
+    def memory_reason(self) -> str | None:
+        """Why memory is this process's RSS and not VRAM, as a sentence; None where VRAM is shown."""
+
     def run(self, handler: str, text: str | None = None) -> JobKey:
         """Run a job.
 

@@ -36,6 +36,9 @@ CATALOGUE = {
     "K223": "sys.stdout was replaced while a job ran",
     "K224": "a cancel that production could not have done",
     "K225": "an async handler that blocks its loop",
+    "K226": "a cold start",
+    "K227": "the worker's own pacing: one take a second",
+    "K228": "a result that never arrived from a real worker",
 }
 
 
@@ -271,4 +274,31 @@ def loop_blocked(seconds: float) -> Finding:
         f"The async handler blocked its loop for {seconds:.1f} s; with concurrency the other jobs "
         "wait, and a cancel is not seen.",
         remedy="Await it, or run it with asyncio.to_thread(...).",
+    )
+
+
+def cold_start(seconds: float) -> Finding:
+    return Finding(
+        "K226",
+        f"{seconds:.1f} s of the delay were a cold start: the worker process imported runpod and "
+        "ran the file, model load included.",
+        remedy="Keep workers_min at 1 or more where that matters, or load less at the top.",
+    )
+
+
+def paced(seconds: float) -> Finding:
+    return Finding(
+        "K227",
+        f"{seconds:.1f} s of the delay are the SDK's own pacing: at concurrency 1 a worker asks "
+        "for a job at most once a second, however short the jobs are.",
+        remedy="Make the handler `async def` with a concurrency_modifier, batch inputs, or add workers.",
+    )
+
+
+def never_posted(why: str) -> Finding:
+    return Finding(
+        "K228",
+        f"The real worker took the job and posted no result: {why[:300]}. On RunPod the client would "
+        "wait until the execution timeout.",
+        remedy="Return what json.dumps accepts, and raise only Exceptions.",
     )

@@ -38,7 +38,7 @@ class Entry:
 
     __slots__ = (
         "attempt", "cell", "closed", "context", "echo", "gate", "handler", "id", "key", "log",
-        "notes", "order", "owner", "queued_at", "request", "resident", "seq_chunk", "slot",
+        "notes", "order", "owner", "queued_at", "request", "reserved", "resident", "seq_chunk", "slot",
         "started_at", "stopping", "target", "task", "timeout_s", "worker",
     )  # fmt: skip
 
@@ -68,6 +68,8 @@ class Entry:
         self.order = self.slot = self.seq_chunk = 0
         self.queued_at = self.started_at = 0.0
         self.closed = False
+        #: taken out of its lane, perhaps not begun
+        self.reserved = False
         self.stopping: EventKind | None = None
         self.log: JobLog | None = None
         self.task: Any = None
@@ -119,11 +121,14 @@ class Queue:
                 self._chars += len(entry.request)
         lane.queue.append(entry)
 
-    def head(self, target: str) -> Entry | None:
-        """The oldest job of a target whose handler has room; None if there is none."""
+    def head(self, target: str, *, ahead: bool = False) -> Entry | None:
+        """The oldest job of a target whose handler has room; None if there is none.
+
+        ``ahead`` is for a target that keeps a queue and the handlers' concurrency itself.
+        """
         best: Entry | None = None
         for (name, _), lane in self._lanes.items():
-            if name != target or lane.flight >= lane.limit:
+            if name != target or (lane.flight >= lane.limit and not ahead):
                 continue
             while lane.queue and lane.queue[0].closed:  # cancelled while it waited
                 self._forget(lane.queue.popleft())
@@ -164,6 +169,7 @@ class Queue:
         lane = self._lane(head)
         lane.queue.popleft()
         lane.flight += 1
+        head.reserved = True
         if head.gate is not None:
             head.gate.flight += 1
         self._forget(head)

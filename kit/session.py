@@ -103,11 +103,20 @@ class Session:
                     worker = Worker(store, self._sampler)
                     self._local = LocalTarget(worker)
                     worker.attach(self._local)
+                    self._attach_process(worker)
                     self.capture.install()
                     self._sampler.start()
                     self._worker = worker
                     worker.call_later(_TEND_S, self._tend)
         return self._worker
+
+    def _attach_process(self, worker: Worker) -> None:
+        from kit.targets.process import ProcessTarget
+
+        def write(handler: Handler, folder: Path) -> None:
+            self.export_to(folder, handler, verify=False)
+
+        worker.attach(ProcessTarget(worker, write, self.second_copy_fits))
 
     @property
     def sampler(self) -> Sampler:
@@ -235,6 +244,11 @@ class Session:
 
     def _sinks(self) -> list[Entry]:
         return [] if self._worker is None else self._worker.running()
+
+    @property
+    def memory_reason(self) -> str | None:
+        """Why no VRAM is shown, as a sentence; None where it is."""
+        return next((a.reason for a in self.sampler.absences if a.source == "vram"), None)
 
     def cell_is_running(self) -> bool:
         return self.cell is not None

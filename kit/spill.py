@@ -138,8 +138,8 @@ _Stage = Callable[[sqlite3.Connection, int], "tuple[int | None, list[str]]"]
 def _transaction(
     connection: sqlite3.Connection, stage: _Stage, files: PayloadFiles, need: int
 ) -> int | None:
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         gone, orphans = stage(connection, need)
         # while this process may write and nobody else: a payload that comes back is seen to be
         # missing by whoever appended it, and written again (Store.append)
@@ -147,7 +147,8 @@ def _transaction(
             files.remove(name)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     return gone
 

@@ -61,7 +61,8 @@ class Store(Reader):
         self.session_id = "s" + secrets.token_hex(4)[:7]
         self._subscribers: tuple[Subscriber, ...] = ()
         self._outbox: deque[list[Event]] = deque()
-        self._notify_lock, self._tend_lock = threading.Lock(), threading.Lock()
+        self._notify_lock, self._tend_lock = threading.RLock(), threading.Lock()
+        self._handing_over = False
         self._appended_at = self._recovered_at = time.monotonic()
         self._over_cap = False
         self._locks = path.with_name(f"{path.stem}.locks")
@@ -223,19 +224,24 @@ class Store(Reader):
         return unsubscribe
 
     def _notify(self) -> None:
-        # one thread at a time hands over, so that the order is that of the journal; whoever comes
-        # meanwhile leaves its events to it
-        while self._outbox and self._notify_lock.acquire(blocking=False):
+        # One thread at a time hands over, so that the order is that of the journal. By `with`:
+        # the stop button may interrupt between a call of acquire() and whatever comes after it.
+        with self._notify_lock:
+            if self._handing_over:
+                return  # a subscriber has appended: its turn comes after what it was given
+            self._handing_over = True
             try:
                 while self._outbox:
-                    events = self._outbox.popleft()
-                    for callback in self._subscribers if events else ():
-                        try:
-                            callback(events)
-                        except Exception:
-                            _log.exception("a subscriber of the journal failed")
+                    self._hand_over(self._outbox.popleft())
             finally:
-                self._notify_lock.release()
+                self._handing_over = False
+
+    def _hand_over(self, events: list[Event]) -> None:
+        for callback in self._subscribers if events else ():
+            try:
+                callback(events)
+            except Exception:
+                _log.exception("a subscriber of the journal failed")
 
     def data_version(self) -> int:
         """A number that changes when another process has written.

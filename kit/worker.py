@@ -45,6 +45,8 @@ from kit.store import Store
 BACKLOG = 1_024
 _LAZY_S = 0.004
 _RETRY_S = 0.5
+#: the target whose jobs this process runs itself: memory is measured around those
+_HERE = "local"
 
 
 class Meter(Protocol):
@@ -167,6 +169,20 @@ class Worker:
                 if self._queue.scale(head, limit):
                     return self._begin(self._queue.pop(head))
 
+    def reserve(self, target: str) -> Entry | None:
+        """The next job of a target that has a queue of its own; it starts when ``begin`` is called."""
+        with self._lock:
+            head = self._queue.head(target, ahead=True)
+            return None if head is None else self._queue.pop(head)
+
+    def begin(self, entry: Entry) -> bool:
+        """A reserved job starts now; False if it has ended meanwhile."""
+        with self._lock:
+            if entry.closed:
+                return False
+            self._begin(entry)
+            return True
+
     def _rescale(self, modifier: Callable[[int], int], head: Entry) -> int:
         current = self._queue.limit(head)
         try:
@@ -187,7 +203,8 @@ class Worker:
     def _begin(self, entry: Entry) -> Entry:
         entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots
         self._slots = max(self._slots, entry.slot + 1)
-        self._meter.begin(entry.key)
+        if entry.target == _HERE:
+            self._meter.begin(entry.key)
         entry.started_at = time.perf_counter()
         delay_ms = round((entry.started_at - entry.queued_at) * 1e3, 3)
         self._post(entry, EventKind.STARTED, Started(entry.slot, delay_ms), lazy=True)
@@ -229,7 +246,7 @@ class Worker:
 
     def finish(self, entry: Entry, outcome: Outcome, extra: Iterable[Finding] = ()) -> None:
         """The end of a run. The first end counts; whatever a retired thread says later does not."""
-        took = time.perf_counter() - entry.started_at
+        took = time.perf_counter() - entry.started_at if entry.started_at else None
         with self._lock:
             if entry.closed:
                 return
@@ -239,11 +256,10 @@ class Worker:
             # The platform had given its verdict before the handler came back.
             kind, done, error, lost = entry.stopping, None, None, None
         notes = list(outcome.findings if entry.stopping is None else ())
-        if took > 600:
+        if took is not None and took > 600:
             notes.append(findings.over_default_timeout(took))
-        self._end(
-            entry, kind, Ended(round(took * 1e3, 3), error, lost, memory), done, [*notes, *extra]
-        )
+        took_ms = None if took is None else round(took * 1e3, 3)
+        self._end(entry, kind, Ended(took_ms, error, lost, memory), done, [*notes, *extra])
 
     def lost(self, entry: Entry, reason: str) -> None:
         """Nobody can be running this job any more."""
@@ -263,8 +279,10 @@ class Worker:
     def _release(self, entry: Entry) -> tuple[MemoryUse, ...]:
         entry.closed = True
         self._queue.leave(entry)
+        if not entry.started_at:  # reserved, and never begun
+            return ()
         heapq.heappush(self._free_slots, entry.slot)
-        return self._meter.end(entry.key)
+        return self._meter.end(entry.key) if entry.target == _HERE else ()
 
     def _end(
         self, entry: Entry, kind: EventKind, data: Ended, done: str | None, notes: list[Finding]
@@ -427,11 +445,13 @@ class Worker:
             entry.stopping = verdict
             if queued:
                 entry.closed = True  # taken out of its lane when its turn comes
+                if entry.reserved:
+                    self._queue.leave(entry)
         if verdict is EventKind.CANCELLED:
             self._post(entry, EventKind.CANCEL_ASKED, CancelAsked())
         if queued:
             self._end(entry, verdict, Ended(), None, [])
-        elif entry.target in self._targets:
+        if (not queued or entry.reserved) and entry.target in self._targets:
             self.loop.create_task(self._targets[entry.target].stop(entry))
 
     def cancel_all(self, keys: Iterable[JobKey]) -> None:

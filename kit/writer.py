@@ -239,8 +239,9 @@ class Writer:
             return self.connection.execute(sql, values)
 
     def _in_transaction(self, work: Callable[[], Any]) -> Any:
-        self.connection.execute("BEGIN IMMEDIATE")
+        # BEGIN inside: the stop button may interrupt after any call
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             result = work()
             self.connection.execute("COMMIT")
         except BaseException:

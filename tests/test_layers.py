@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "words": (
         *("absence", "controls", "errors", "events", "findings", "handler", "inspection", "job"),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
-        *("batch", "policy", "secret", "shapes", "walk"),
+        *("batch", "policy", "posted", "secret", "shapes", "walk"),
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (
@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "export": ("export",),
     # where a person comes in
     "entry": (
-        *("__init__", "api", "debug", "extension", "intake", "line", "magic", "notebook"),
+        *("__init__", "api", "debugging", "extension", "intake", "line", "magic", "notebook"),
         *("cli", "registration", "sdk", "serving", "session", "status", "waiting"),
     ),
 }
@@ -68,7 +68,7 @@ EDGE = {
     "anywidget": ("views",),
     "ipywidgets": ("views",),
     "matplotlib": ("views.plots",),
-    "nest_asyncio2": ("debug",),
+    "nest_asyncio2": ("debugging",),
     "packaging": ("export",),
     "pandas": ("views.frame",),
     "psutil": ("gpu", "rss", "sampler"),

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import symtable
-
 import hypothesis.strategies as st
-import pytest
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import HealthCheck, event, given, settings
 
-from kit.source.names import facts_of
 from tests.executed import Notebook, call, load
 
 NAMES = ("a", "b", "c", "d")

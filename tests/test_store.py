@@ -334,7 +334,7 @@ def test_sessions_against_a_model(tmp_path: Path) -> None:
     run_state_machine_as_test(
         Sessions,
         settings=settings(
-            max_examples=20_000 if NIGHTLY else 150,
+            max_examples=20_000 if NIGHTLY else 60,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

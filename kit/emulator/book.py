@@ -77,13 +77,20 @@ class Book:
         UsageError
             Its policy is outside RunPod's ranges.
         """
+        ticket = self.make(body, sync=sync, id=id)
+        self.enqueue(ticket)
+        return ticket
+
+    def make(
+        self, body: dict[str, Any], *, sync: bool = False, id: str | None = None, attempt: int = 1
+    ) -> Ticket:
+        """The same without queueing it yet."""
         policy = policy_of(body) if "policy" in body else Policy()
         if id is None:
             id = f"{'sync-' if sync else ''}{uuid.uuid4()}"
         body = {name: value for name, value in body.items() if name != "id"}
         ticket = Ticket(id, body, sync=sync, policy=policy)
-        self.tickets[id] = ticket
-        self._enqueue(ticket)
+        ticket.attempt = attempt
         return ticket
 
     def get(self, id: str) -> Ticket | None:
@@ -114,7 +121,7 @@ class Book:
         self.retried += 1
         self.ended[ticket.state] -= 1
         ticket.reset()
-        self._enqueue(ticket)
+        self.enqueue(ticket)
         return True
 
     def purge(self) -> int:
@@ -163,7 +170,9 @@ class Book:
 
     # -- states ---------------------------------------------------------------------------------
 
-    def _enqueue(self, ticket: Ticket) -> None:
+    def enqueue(self, ticket: Ticket) -> None:
+        """Put a job at the end of the queue."""
+        self.tickets[ticket.id] = ticket
         self._live[ticket.id] = ticket
         self.queue.append(ticket)
         if not self._sweeping:

@@ -138,7 +138,7 @@ class Endpoint(Book):
             return False
         if not isinstance(body, dict):
             ticket.done = text
-            ticket.output = NO_OUTPUT
+            ticket.output, ticket.refused = NO_OUTPUT, True
             self.fail(ticket, "the worker posted a result that is not JSON (NaN or Infinity)")
             return True
         ticket.done = text

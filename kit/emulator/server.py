@@ -49,6 +49,8 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._thread = threading.Thread(target=self._main, name="kit-emulator", daemon=True)
         self._stopped = False
+        #: whether the port is open
+        self.listening = False
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -69,6 +71,7 @@ class Server:
                 f"cannot listen on {self.host}:{self.port}: {exc.strerror or exc}. "
                 "Give another port, or none."
             ) from None
+        self.listening = True
         atexit.register(self.stop)
 
     def _main(self) -> None:
@@ -105,7 +108,7 @@ class Server:
         """End every worker and close the port; returns when nothing is left."""
         if self._stopped:
             return
-        self._stopped = True
+        self._stopped, self.listening = True, False
         atexit.unregister(self.stop)
         if self._thread.is_alive():
             future = asyncio.run_coroutine_threadsafe(self._close(), self.loop)

@@ -48,7 +48,7 @@ class Ticket:
 
     __slots__ = (
         "attempt", "body", "chunks", "done", "ended_at", "error", "expires_at", "id", "lost",
-        "output", "policy", "posted", "progressed", "state", "submitted_at", "sync", "taken_at",
+        "output", "policy", "posted", "progressed", "refused", "state", "submitted_at", "sync", "taken_at",
         "watchers", "webhook", "worker", "worker_id",
     )  # fmt: skip
 
@@ -82,6 +82,8 @@ class Ticket:
         self.done: str | None = None
         #: why a worker that took the job will post nothing
         self.lost: str | None = None
+        #: whether what was posted is no result (not JSON)
+        self.refused = False
         #: chunks no /stream has fetched yet, as posted
         self.chunks: list[str] = []
         #: every body a worker posted for this attempt: (job-stream or job-done, text)

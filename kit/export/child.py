@@ -111,4 +111,5 @@ def main() -> None:
     report.write(event="not started")
 
 
-main()
+if __name__ == "__main__":
+    main()

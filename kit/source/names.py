@@ -140,10 +140,9 @@ class Walker(Scoped, ast.NodeVisitor):
         for node in ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 scope = self.scope_of(node.id)
-                extra = roots - {node.id}
                 # what a function assigns to a global is not known until it is called
-                if extra and (scope is not self.module or self.doing is self.now):
-                    scope.aliases[node.id] = scope.aliases.get(node.id, _NOTHING) | extra
+                if roots and (scope is not self.module or self.doing is self.now):
+                    scope.aliases[node.id] = scope.aliases.get(node.id, _NOTHING) | roots
 
     def visit_Assign(self, node: ast.Assign) -> None:
         discarded = all(isinstance(t, ast.Name) and t.id == "_" for t in node.targets)
@@ -347,8 +346,8 @@ class Walker(Scoped, ast.NodeVisitor):
         for name in names:
             if isinstance(value, ast.Lambda):
                 self.code[name] = self._lambdas[id(value)]
-            if held - {name}:
-                self.holds[name] = held - {name}
+            if held:
+                self.holds[name] = held
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
                 self.given[name] = (self._call(value),)
 
@@ -364,8 +363,8 @@ class Walker(Scoped, ast.NodeVisitor):
         attributes = _NOTHING.union(*self.scopes.pop().aliases.values())
         made, self._made = self._made, outer_made
         if len(self.scopes) == 1:
-            if attributes - {node.name}:
-                self.module.aliases[node.name] = attributes - {node.name}
+            if attributes:
+                self.module.aliases[node.name] = attributes
             self.code[node.name] = Code(
                 params=made[0].params[1:] if made else (),
                 writes=frozenset().union(*(c.writes for c in made)),

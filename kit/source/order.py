@@ -105,7 +105,7 @@ def _handler_last(program: Program, order: list[int]) -> None:
     for other in below:
         facts = program.statements[other].facts
         reads = facts.reads | (program.code_reads(other, facts.reads) if facts.calls else set())
-        bound = set(facts.binds) | facts.unbinds
+        bound = {*facts.binds, *facts.unbinds, *program.judgements[other].changes}
         if name in reads or name in bound or bound & statement.facts.reads:
             return
     order.remove(index)

@@ -7,7 +7,7 @@ from typing import Protocol
 from kit.queue import Entry
 
 #: targets that exist, in the order in which help shows them
-NAMES = ("local",)
+NAMES = ("local", "process")
 
 
 class Target(Protocol):

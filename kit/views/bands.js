@@ -124,7 +124,7 @@ class SummaryBand {
       cell.hidden = !always && !jobs.counts[state];
       cell.classList.toggle("kit-none", !jobs.counts[state]);
     }
-    say(this.older, older ? `${count(older)} older in the store` : "");
+    say(this.older, older > 0 ? `${count(older)} older in the store` : older < 0 ? "older ones in the store" : "");
     const wait = jobs.n > SUMMARY_MANY ? 1000 : SUMMARY_EVERY_MS;
     const since = performance.now() - this.drawnAt;
     clearTimeout(this.timer);

@@ -69,6 +69,7 @@ class Face:
         self._store, self._controls, self._handler = store, controls, handler
         self._absences = absences
         self._note: str | None = None
+        self._noted_at = 0.0
         self._lock = threading.Lock()
         self._line: Line | None = None
         self._table: Slot | None = None
@@ -85,6 +86,7 @@ class Face:
 
     def show(self) -> None:
         """Show under the running cell; in a terminal, print a summary."""
+        self._drop_old_note()
         picture = self._describe()
         if not outputs.in_kernel():
             sys.stdout.write(picture_text(picture) + "\n")
@@ -117,9 +119,15 @@ class Face:
 
     def note(self, sentence: str | None) -> None:
         """Show one sentence at the head, until the next one; None takes it away."""
-        self._note = sentence
+        self._note, self._noted_at = sentence, time.time()
         self._live.tell_head()
         views.call(self._renew)
+
+    def _drop_old_note(self) -> None:
+        """A note about a cell that failed is over once a newer cell has registered."""
+        newest = max((v.registered_at for v in self._versions()), default=0.0)
+        if newest > self._noted_at:
+            self._note = None
 
     def settle(self) -> None:
         """Renew the static table now, from the thread of the running cell.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kit.events import JobState, MemoryUse, Sample
@@ -39,6 +39,7 @@ ROW_BYTES = ROW.size
 STATE_AT = struct.Struct("<BB")  # state, flags
 OFFSET_STATE, OFFSET_SLOT, OFFSET_FINDINGS, OFFSET_CHUNKS = 4, 8, 10, 12
 OFFSET_SUBMITTED, OFFSET_WAIT, OFFSET_EXECUTION, OFFSET_ATTEMPT = 16, 24, 28, 45
+NUMBER = struct.Struct("<I")
 SLOT = struct.Struct("<h")
 WAIT = struct.Struct("<f")
 SUBMITTED = struct.Struct("<d")
@@ -92,6 +93,8 @@ def short_id(job_id: str) -> bytes:
     uuid = _UUID.match(job_id)
     if uuid is not None:
         return uuid[1].encode()
+    if job_id.isascii() and job_id.isprintable() and len(job_id) <= _ID_BYTES:
+        return job_id.encode()
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in job_id[:64])
     whole = text.encode("utf-8", "replace")
     if len(whole) <= _ID_BYTES and len(job_id) <= 64:
@@ -142,13 +145,16 @@ def pack_sample(sample: Sample) -> bytes:
     )
 
 
-def peak_of(memory: Iterable[MemoryUse]) -> tuple[float, int]:
+def peak_of(memory: Sequence[MemoryUse]) -> tuple[float, int]:
     """Peak in MiB (summed over devices, VRAM before RSS) and its flags; (NaN, 0) if not measured."""
-    uses = tuple(memory)
-    uses = tuple(m for m in uses if m.kind == "vram") or uses
-    if not uses:
+    if not memory:
         return NAN, 0
-    flags = MEMORY_VRAM if uses[0].kind == "vram" else 0
-    flags |= MEMORY_OWN if all(m.own for m in uses) else 0
-    flags |= MEMORY_EXACT if all(m.exact for m in uses) else 0
-    return sum(m.peak for m in uses) / MIB, flags
+    uses = [m for m in memory if m.kind == "vram"] or memory
+    flags, peak = MEMORY_OWN | MEMORY_EXACT, 0
+    for use in uses:
+        peak += use.peak
+        if not use.own:
+            flags &= ~MEMORY_OWN
+        if not use.exact:
+            flags &= ~MEMORY_EXACT
+    return peak / MIB, flags | (MEMORY_VRAM if uses[0].kind == "vram" else 0)

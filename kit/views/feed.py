@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: jobs kept by one view; older ones stay in the store and leave the picture
 MAX_JOBS = 100_000
 #: jobs read from the store when a view opens
-OPEN_JOBS = 20_000
+OPEN_JOBS = 10_000
 #: job records per update; a burst is spread over several
 MAX_ROWS = 2_000
 #: text of the watched job per update, in characters; what is over is counted, not sent
@@ -71,7 +71,7 @@ class Feed:
         self.generation = 0
         self.table = JobTable(handler, key)
         self.samples = SampleLog()
-        #: jobs that the store has and this view left out
+        #: jobs that the store has and this view left out; -1: some, not counted
         self.older = 0
         #: jobs whose chunks, logs and progress the page wants as they come: index -> position in the
         #: store up to which it has them
@@ -100,7 +100,8 @@ class Feed:
         rows = self._store.rows(limit=OPEN_JOBS, session=session, handler=self._handler)
         self._take(rows)
         if len(rows) == OPEN_JOBS:
-            self.older = max(0, self._store.count(session=session) - len(rows))
+            count = self._store.count(session=session)
+            self.older = -1 if self._handler is not None else max(0, count - len(rows))
         self.samples = SampleLog()
         if rows:
             since = min(row.submitted_at for row in rows)

@@ -13,11 +13,12 @@ function duration(ms) {
   if (ms < 9995) return `${trim(ms / 1000, 2)} s`;
   if (ms < 59950) return `${trim(ms / 1000, 1)} s`;
   const s = Math.round(ms / 1000);
-  if (s < 3600) return s % 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${s / 60} min`;
-  const min = Math.round(s / 60);
-  if (min < 1440) return min % 60 ? `${Math.floor(min / 60)} h ${min % 60} min` : `${min / 60} h`;
-  const h = Math.round(min / 60);
-  return h % 24 ? `${Math.floor(h / 24)} d ${h % 24} h` : `${h / 24} d`;
+  const two = (large, name, small, unit) => {
+    const rest = Math.floor((s % large) / small);
+    return `${Math.floor(s / large)} ${name}${rest ? ` ${rest} ${unit}` : ""}`;
+  };
+  if (s < 3600) return two(60, "min", 1, "s");
+  return s < 86400 ? two(3600, "h", 60, "min") : two(86400, "d", 3600, "h");
 }
 
 /** A duration in one unit, for narrow places: "4 s", "12 min", "3 h", "2 d". */

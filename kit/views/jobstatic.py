@@ -18,6 +18,8 @@ from kit.views.words import STATE_COLOURS, duration, memory, plural, size
 
 #: bytes of the payload's preview, lines shown of it, characters of one value
 PREVIEW_BYTES, LINES, VALUE_CHARS = 6_000, 24, 200
+#: entries shown of the payload itself, and of what is inside it
+MOST, MOST_INSIDE = 16, 4
 #: a picture up to this size is kept in the notebook; larger ones are named
 PICTURE_BYTES = 300_000
 LOG_LINES, LOG_CHARS, TRACE_CHARS = 12, 2_000, 4_000
@@ -182,11 +184,12 @@ def _lines(node: Any, name: str, depth: int) -> Iterator[str]:
             return
     if name or depth:
         yield f"{start}{signs[0]}{node['n']:,}{signs[1]}"
-    for k, child in enumerate(node["v"]):
+    shown = node["v"][: MOST_INSIDE if name or depth else MOST]
+    for k, child in enumerate(shown):
         key = node["k"][k] if node["t"] == "object" else str(k)
         key = key if isinstance(key, str) else f"{key['head']}…{key['tail']}"
         yield from _lines(child, key, depth + 1 if name or depth else depth)
-    left = node["n"] - len(node["v"])
+    left = node["n"] - len(shown)
     if left > 0:
         yield "  " * (depth + 1) + f"… {left:,} more"
 

@@ -33,8 +33,8 @@ FIRST_S = 0.015
 SAMPLE_S = 0.5
 #: seconds between two looks at what other kernels wrote
 POLL_S = 1.0
-#: a view takes at most one part in so many of a thread's time
-SHARE = 20
+#: a view takes at most one part in so many of a thread's time; after a huge burst, this long a rest
+SHARE, LONGEST_S = 20, 1.0
 #: clicks remembered
 CLICKS = 256
 
@@ -137,7 +137,7 @@ class Live:
         for message in feed.update():
             self.tell(message)
         took = time.monotonic() - began
-        pause = max(UPDATE_S if self.seen else UNSEEN_S, SHARE * took)
+        pause = max(UPDATE_S if self.seen else UNSEEN_S, min(SHARE * took, LONGEST_S))
         with self._lock:
             self._due = 0.0
             self._not_before = time.monotonic() + pause

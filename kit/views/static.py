@@ -42,8 +42,14 @@ _ORDER = (
 )
 _FONT = "font-variant-numeric:tabular-nums;font-size:13px;line-height:20px"
 _SOFT = "opacity:.7"
-_LEFT = "text-align:left;padding:1px 12px 1px 0"
-_RIGHT = "text-align:right;padding:1px 12px 1px 0;white-space:nowrap"
+_COLUMNS = ("Job", "Version", "State", "Time", "Took", "Peak", "Findings")
+_TABLE_CSS = (
+    ".kit-static table{border-collapse:collapse;width:100%;max-width:900px;margin:4px 0}"
+    ".kit-static table th,.kit-static table td{text-align:left;padding:1px 12px 1px 0}"
+    ".kit-static table th:nth-child(4){width:40%}"
+    ".kit-static table th:nth-child(n+5),.kit-static table td:nth-child(n+5)"
+    "{text-align:right;white-space:nowrap}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ def safe(text: str) -> str:
 def picture_html(picture: Picture) -> str:
     """The table, in a ``div`` that a live card beside it hides."""
     parts = [
-        f'<div class="kit-static" style="{_FONT}"><style>{STATIC_CSS}</style>',
+        f'<div class="kit-static" style="{_FONT}"><style>{STATIC_CSS}{_TABLE_CSS}</style>',
         f"<div><b>{safe(picture.title)}</b></div>",
     ]
     if picture.note:
@@ -144,47 +150,35 @@ def _kind(rows: Sequence[JobRow]) -> str:
 
 def _table(rows: Sequence[JobRow]) -> str:
     start, span = _window(rows)
-    head = "".join(
-        f'<th style="{style}">{name}</th>'
-        for name, style in (
-            ("Job", _LEFT),
-            ("Version", _LEFT),
-            ("State", _LEFT),
-            ("Time", _LEFT + ";width:40%"),
-            ("Took", _RIGHT),
-            ("Peak", _RIGHT),
-            ("Findings", _RIGHT),
-        )
-    )
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     body = "".join(_row(row, start, span) for row in rows)
-    style = "border-collapse:collapse;width:100%;max-width:900px;margin:4px 0"
-    return f'<table style="{style}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _row(row: JobRow, start: float, span: float) -> str:
-    colour = STATE_COLOURS[row.state]
     peak, _ = codec.peak_of(row.memory)
     left, wait, wide = _bar(row, start, span)
+    # the geometry is inline: it survives where a front end strips the style element
     bar = (
         '<div style="position:relative;height:12px">'
         f'<div style="position:absolute;left:{left:.2f}%;width:{wait:.2f}%;top:5px;height:2px;'
-        'background:#9aa3ad"></div>'
+        f'background:{STATE_COLOURS[JobState.IN_QUEUE]}"></div>'
         f'<div style="position:absolute;left:{left + wait:.2f}%;width:{wide:.2f}%;min-width:3px;'
-        f'top:0;height:12px;border-radius:3px;background:{colour}"></div></div>'
+        f'height:12px;border-radius:3px;background:{STATE_COLOURS[row.state]}"></div></div>'
     )
     why = ""
     if row.error_message:
         why = f'<div style="{_SOFT}">{safe(_one_line(row.error_message))}</div>'
     cells = (
-        (_LEFT, safe(_id(row))),
-        (_LEFT, f"v{row.version}"),
-        (_LEFT, f"{STATE_WORDS[row.state]}{why}"),
-        (_LEFT, bar),
-        (_RIGHT, duration(row.execution_ms)),
-        (_RIGHT, memory(peak)),
-        (_RIGHT, str(row.n_findings) if row.n_findings else ""),
+        safe(_id(row)),
+        f"v{row.version}",
+        STATE_WORDS[row.state] + why,
+        bar,
+        duration(row.execution_ms),
+        memory(peak),
+        str(row.n_findings) if row.n_findings else "",
     )
-    return f"<tr>{''.join(f'<td style={chr(34)}{s}{chr(34)}>{c}</td>' for s, c in cells)}</tr>"
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _window(rows: Sequence[JobRow]) -> tuple[float, float]:

@@ -35,6 +35,7 @@ MAX_TICKS = 512
 #: ticks sent per update; more chunks than that in 0.1 s cannot be told apart on a screen
 MAX_NEW_TICKS = 64
 
+_EMPTY = bytes(codec.ROW_BYTES)
 _CODE_OF_END = {
     EventKind.COMPLETED: codec.COMPLETED,
     EventKind.FAILED: codec.FAILED,
@@ -163,7 +164,7 @@ class JobTable:
         if index is None:
             index = self._index[key] = len(self.keys)
             self.keys.append(key)
-            self.rows.extend(bytes(codec.ROW_BYTES))
+            self.rows += _EMPTY
         return index
 
     def write(self, row: Row) -> None:
@@ -218,29 +219,37 @@ class JobTable:
             self.dirty.add(index)
 
     def _queued(self, event: Event, data: Queued, session: str) -> None:
-        index = self._place(event.job_key)
-        self.ticks.pop(index, None)
-        self.write(
-            Row(
-                number=index,
-                state=codec.IN_QUEUE,
-                flags=0,
-                version=data.version,
-                slot=-1,
-                findings=0,
-                chunks=0,
-                submitted=event.time,
-                wait=NAN,
-                execution=NAN,
-                end=NAN,
-                peak=NAN,
-                handler=self.handlers.code(data.handler),
-                session=self.sessions.code(session),
-                target=self.targets.code(data.target),
-                attempt=event.attempt,
-                id=codec.short_id(data.job_id),
-            )
+        # by hand and not by ``write``: a batch of 10,000 jobs comes through here
+        index = self._index.get(event.job_key)
+        if index is None:
+            index = self._index[event.job_key] = len(self.keys)
+            self.keys.append(event.job_key)
+            self.rows += _EMPTY
+        else:  # a retry
+            self.ticks.pop(index, None)
+        codec.ROW.pack_into(
+            self.rows,
+            index * codec.ROW_BYTES,
+            index,
+            codec.IN_QUEUE,
+            0,
+            min(data.version, 0xFFFF),
+            -1,
+            0,
+            0,
+            event.time,
+            NAN,
+            NAN,
+            NAN,
+            NAN,
+            min(self.handlers.code(data.handler), 0xFFFF),
+            min(self.sessions.code(session), 0xFFFF),
+            min(self.targets.code(data.target), 0xFF),
+            min(event.attempt, 0xFF),
+            codec.short_id(data.job_id),
         )
+        self.live.add(index)
+        self.dirty.add(index)
 
     def _ended(self, index: int, at: int, event: Event, data: Ended) -> None:
         rows = self.rows
@@ -264,11 +273,13 @@ class JobTable:
         """A table without the oldest ``drop`` jobs; the indexes of the others start anew."""
         table = JobTable(self._only, self._key)
         table.handlers, table.sessions, table.targets = self.handlers, self.sessions, self.targets
-        for row in codec.unpack_rows(self.rows[drop * codec.ROW_BYTES :]):
-            index = table._place(self.keys[row.number])
-            table.write(row._replace(number=index))
-            if row.number in self.ticks:
-                table.ticks[index] = self.ticks[row.number]
+        table.rows = self.rows[drop * codec.ROW_BYTES :]
+        table.keys = self.keys[drop:]
+        table._index = {key: index for index, key in enumerate(table.keys)}
+        for index in range(len(table.keys)):
+            codec.NUMBER.pack_into(table.rows, index * codec.ROW_BYTES, index)
+        table.live = {index - drop for index in self.live if index >= drop}
+        table.ticks = {index - drop: t for index, t in self.ticks.items() if index >= drop}
         return table
 
     # -- what changed ---------------------------------------------------------------------------

@@ -166,14 +166,14 @@ class Timeline {
     g.clip();
     g.translate(GUTTER_PX, 0);
     this.drawGrid(g, at, marks, look);
-    this.drawFolds(g, at, look);
     for (let k = 0; k < at.shown; k += 1) {
       const lane = at.lanes[k + this.laneOffset];
       drawLane(g, jobs, lane, axis, AXIS_PX + k * at.lanePx, now, look);
     }
     if (jobs.waiting.size) drawQueueLane(g, jobs, axis, at.lanesEnd, now, look);
-    this.drawEdits(g, at, look);
     this.eachMemoryRow(at, (row, y0, y1) => drawMemoryRow(g, row, axis, y0, y1, look));
+    this.drawFolds(g, at, look); // over the lines: what is squeezed in there has no scale
+    this.drawEdits(g, at, look);
     g.restore();
     this.drawMemoryLabels(g, at, look);
     this.liveButton.setAttribute("aria-pressed", String(this.following));

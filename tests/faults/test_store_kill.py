@@ -320,6 +320,78 @@ def test_a_folder_that_cannot_be_written_refuses(tmp_path: Path) -> None:
                 path.chmod(0o755)
 
 
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from kit.events import *
+from kit.store import Store
+
+store = Store.open(Path(sys.argv[1]), cap_bytes=2_000_000)
+heard = []
+store.subscribe(lambda events: heard.extend(e.seq for e in events))
+armed, done = False, False
+
+def stop(signal_number, frame):
+    if armed:  # only while the journal is at work: the loop around it is not what is tried
+        raise KeyboardInterrupt
+
+def interrupt():
+    while not done:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.0007)
+
+def queued(n, size):
+    return [Event(JobKey(f"{n}-{i}"), 1, EventKind.QUEUED, 1.0, Queued("id", "h", 1, "local"),
+                  '"' + "x" * 300 + '"') for i in range(size)]
+
+known, unknown, interrupts, n = set(), set(), 0, 0
+signal.signal(signal.SIGINT, stop)
+thread = threading.Thread(target=interrupt, daemon=True)
+until = time.monotonic() + float(sys.argv[2])
+thread.start()
+while time.monotonic() < until:
+    n += 1
+    events = queued(n, 3000 if n % 50 == 0 else 1 + n % 3)
+    keys = {e.job_key for e in events}
+    unknown |= keys
+    try:
+        armed = True
+        store.append(events)
+        armed = False
+        known |= keys
+    except KeyboardInterrupt:
+        armed = False
+        interrupts += 1
+done = True
+thread.join()
+unknown -= known
+accepted = store.append(queued("last", 1))
+assert heard[-1] == accepted[0].seq and heard == sorted(set(heard)), "handed over, in order"
+store.close()
+again = Store.open(Path(sys.argv[1]), cap_bytes=10**9)
+kept = {row.key for row in again.rows()}
+assert known <= kept, "what append returned is on disk"
+assert kept - known <= unknown | {"last-0"}
+batches = {}
+for key in unknown:
+    batches.setdefault(key.split("-")[0], set()).add(key)
+for batch in batches.values():
+    assert batch <= kept or not batch & kept, "whole batches, or nothing of them"
+again.close()
+print(interrupts, len(known), len(kept & unknown))
+"""
+
+
+def test_the_stop_button_may_come_at_any_instant(tmp_path: Path) -> None:
+    code = spawn(INTERRUPTED, str(tmp_path / "journal.sqlite"), "30" if NIGHTLY else "4")
+    out, err = code.communicate(timeout=120)
+    assert code.returncode == 0, err
+    interrupts, known, unknown = map(int, out.split())
+    print(f"{interrupts} interrupts, {known} batches acknowledged, {unknown} only kept")
+    assert interrupts > 100
+    assert known > 100
+
+
 def test_somebody_who_writes_for_long_is_waited_for_and_then_named(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     store = Store.open(path)
