@@ -132,6 +132,13 @@ class Pool:
             slot.process.kill_now()
         self.slots.clear()
 
+    def cold_start(self, worker: Worker) -> float | None:
+        """Seconds from a worker's start to its first job-take; None if it has not asked yet."""
+        slot = self.slots.get(worker.id)
+        if slot is None or worker.first_take_at is None:
+            return None
+        return worker.first_take_at - slot.process.started_at
+
     # -- the tick -------------------------------------------------------------------------------
 
     def _tick(self) -> None:

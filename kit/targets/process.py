@@ -256,8 +256,9 @@ class _Line:
         waited = (ticket.taken_at or 0.0) - ticket.submitted_at
         if worker is None or waited < _WORTH_TELLING_S:
             return
-        if worker.takes == 1 and self._pool is not None and self._pool.cold_starts:
-            notes.append(findings.cold_start(min(waited, self._pool.cold_starts[-1])))
+        cold = self._pool.cold_start(worker) if self._pool is not None else None
+        if worker.takes == 1 and cold is not None:
+            notes.append(findings.cold_start(min(waited, cold)))
         elif worker.takes > 1:
             since = time.monotonic() - max(worker.last_done_at or 0.0, ticket.submitted_at)
             if since >= _WORTH_TELLING_S:
