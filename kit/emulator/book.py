@@ -51,6 +51,8 @@ class Book:
         self.workers: dict[str, Worker] = {}
         self.ended: Counter[JobState] = Counter()
         self.retried = 0
+        #: the next take gets one job only: the last worker with several ended among them
+        self.careful = False
         self.backend: Backend | None = None
         self.observers: list[Observer] = []
         #: called with every job that ended and has a webhook

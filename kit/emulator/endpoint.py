@@ -28,8 +28,10 @@ class Endpoint(Book):
         return worker
 
     def take(self, worker: Worker, most: int) -> list[Ticket]:
-        """Hand out queued jobs, at most so many, now."""
+        """Hand out queued jobs, at most so many (or ``take_many``), now."""
         taken: list[Ticket] = []
+        if self.settings.take_many > 1:
+            most, self.careful = 1 if self.careful else max(most, self.settings.take_many), False
         while self.queue and len(taken) < most and not worker.draining:
             ticket = self.queue[0]
             if ticket.state is not JobState.IN_QUEUE:
@@ -114,6 +116,8 @@ class Endpoint(Book):
                 ticket.output, ticket.progressed = body.get("output"), True
                 for observer in self.observers:
                     observer.progress(ticket, text)
+            elif ticket.worker is worker:
+                ticket.posted.append(("job-done", text))  # too late for anything but the record
             return True
         mine = self._has(worker, ticket)
         if mine:
@@ -122,7 +126,7 @@ class Endpoint(Book):
             ticket.posted.append(("job-done", text))
             worker.last_done_at = time.monotonic()
         self._release(worker, ticket)
-        if isinstance(body, dict) and body.get("stopPod"):
+        if isinstance(body, dict) and body.get("stopPod") and self.settings.stop_pods:
             # the platform stops this pod; before it asks for a job again
             worker.draining = True
             worker.wake()
@@ -196,6 +200,14 @@ class Endpoint(Book):
         """A worker's process has ended."""
         worker.draining = True
         worker.wake()
+        if self.settings.take_many > 1 and len(worker.jobs) > 1:
+            # it had the others only in its hand: they go back, and the first of them goes alone
+            for ticket in reversed(list(worker.jobs.values())):
+                self._release(worker, ticket)
+                ticket.reset()
+                ticket.attempt -= 1
+                self.queue.appendleft(ticket)
+            self.careful = True
         self.dropped(worker, worker.jobs, why)
         self.workers.pop(worker.id, None)
 

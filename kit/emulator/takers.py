@@ -47,7 +47,9 @@ async def _take(request: web.Request, endpoint: Endpoint, most: int) -> list[Tic
 async def take(request: web.Request, endpoint: Endpoint) -> web.Response:
     """One job, or 204."""
     taken = await _take(request, endpoint, 1)
-    return answer(_job(taken[0])) if taken else _nothing()
+    if len(taken) == 1:
+        return answer(_job(taken[0]))
+    return answer([_job(ticket) for ticket in taken]) if taken else _nothing()
 
 
 async def take_batch(request: web.Request, endpoint: Endpoint) -> web.Response:
@@ -102,8 +104,10 @@ async def ping(request: web.Request, endpoint: Endpoint) -> web.Response:
     worker = endpoint.worker(request.match_info["worker"])
     here = set(filter(None, request.query.get("job_id", "").split(",")))
     absent = {id for id in worker.jobs if id not in here}
-    # a job that was handed out after the snapshot is absent once; one that is gone, twice
-    endpoint.dropped(worker, absent & worker.missing, _NOBODY)
+    # a job that was handed out after the snapshot is absent once; one that is gone, twice. Of many
+    # handed out at once most have not reached the worker's list yet.
+    if endpoint.settings.take_many == 1:
+        endpoint.dropped(worker, absent & worker.missing, _NOBODY)
     worker.missing = absent
     return answer({})
 

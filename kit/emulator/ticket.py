@@ -26,6 +26,11 @@ class Settings:
         How long a worker process may keep a job that was stopped before it is killed.
     rate_limits : bool
         Whether the documented limits per verb and 10 s hold (429 above them).
+    take_many : int
+        Hand out so many jobs at a job-take although one was asked for. The SDK takes the list and
+        runs them one after the other without its pause of a second: for a proof, never for serving.
+    stop_pods : bool
+        Whether ``stopPod`` in a result ends the worker.
     """
 
     execution_timeout_s: float = EXECUTION_TIMEOUT_MS / 1000
@@ -41,6 +46,8 @@ class Settings:
     webhook_pause_s: float = 10.0
     grace_s: float = 1.0
     rate_limits: bool = False
+    take_many: int = 1
+    stop_pods: bool = True
 
 
 class Ticket:

@@ -1,0 +1,92 @@
+"""Run jobs through real workers and give back every body they posted: the other half of a proof."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kit.emulator.endpoint import Endpoint
+from kit.emulator.pool import Pool, Scale
+from kit.emulator.server import Server
+from kit.emulator.ticket import Settings, Ticket
+from kit.posted import Case, Played, Replay
+
+_HUGE = 1_000_000_000
+_WEEK_S = 7 * 86_400.0
+_POLL_S = 0.02
+_PROGRESS_WAIT_S = 10.0
+_SETTINGS = Settings(
+    execution_timeout_s=_WEEK_S, ttl_s=_WEEK_S, run_retention_s=_WEEK_S, run_limit=_HUGE,
+    chunk_limit=_HUGE, take_many=1_000, stop_pods=False,
+)  # fmt: skip
+
+
+def play(
+    folder: Path, cases: Sequence[Case], load_timeout_s: float, jobs_timeout_s: float
+) -> Replay:
+    """Run cases through ``python -u handler.py`` in a folder.
+
+    Blocks until all have ended or their time is over; an interrupt ends it, and in every case
+    nothing of the workers is left. One worker at a time: a second copy of a model may not fit.
+
+    Parameters
+    ----------
+    folder : Path
+    cases : sequence of Case
+        Their ids differ.
+    load_timeout_s : float
+        Seconds until the first worker must have asked for a job.
+    jobs_timeout_s : float
+        Seconds for all jobs after that.
+    """
+    began = time.monotonic()
+    server = Server()
+    server.start()
+    endpoint = Endpoint("verify", _SETTINGS)
+
+    async def submit() -> tuple[Pool, list[Ticket]]:
+        server.add(endpoint)
+        tickets = [endpoint.submit(json.loads(c.request), sync=False, id=c.id) for c in cases]
+        scale = Scale(idle_timeout_s=_WEEK_S, load_timeout_s=load_timeout_s, give_up=1)
+        return Pool(endpoint, server.base, server.token, folder, scale), tickets
+
+    try:
+        pool, tickets = server.call(submit)
+        why = _wait(pool, tickets, jobs_timeout_s)
+        _wait_for_progress(cases, tickets)
+    finally:
+        server.stop()
+    cold_start = pool.cold_starts[0] if pool.cold_starts else None
+    if cold_start is None and not why:
+        why = str(tickets[0].error) if tickets else ""
+    return Replay(tuple(map(_played, tickets)), why, time.monotonic() - began, cold_start)
+
+
+def _wait(pool: Pool, tickets: Sequence[Ticket], jobs_timeout_s: float) -> str:
+    deadline: float | None = None
+    while not all(ticket.state.final for ticket in tickets):
+        if deadline is None and pool.cold_starts:
+            deadline = time.monotonic() + jobs_timeout_s
+        if deadline is not None and time.monotonic() > deadline:
+            return f"the recorded jobs had not finished after {jobs_timeout_s:.0f} s"
+        time.sleep(_POLL_S)
+    return ""
+
+
+def _wait_for_progress(cases: Sequence[Case], tickets: Sequence[Ticket]) -> None:
+    deadline = time.monotonic() + _PROGRESS_WAIT_S
+    for case, ticket in zip(cases, tickets):
+        while case.progress and ticket.done and time.monotonic() < deadline:
+            if len([1 for verb, _ in list(ticket.posted) if verb == "job-done"]) > case.progress:
+                break
+            time.sleep(_POLL_S)
+
+
+def _played(ticket: Ticket) -> Played:
+    posted = tuple(
+        ("stream" if verb == "job-stream" else "done", body) for verb, body in ticket.posted
+    )
+    ran = ticket.taken_at is not None and ticket.state.final
+    return Played(posted, ticket.lost, ran)
