@@ -40,6 +40,7 @@ __all__ = [
     "serve",
     "timeline",
     "use",
+    "verify",
 ]
 
 
@@ -67,6 +68,7 @@ from kit.api import (  # noqa: E402 - after the guard
     serve,
     timeline,
     use,
+    verify,
 )
 from kit.errors import (  # noqa: E402
     ExportError,

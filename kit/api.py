@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kit.batch import Batch
-    from kit.export import Bundle
+    from kit.export import Bundle, Report
     from kit.handler import Handler
     from kit.job import Job
     from kit.serving import Serving
@@ -265,8 +265,8 @@ def export(
         Folder to write, relative to the kernel's. One that holds only an unedited earlier export is
         replaced; anything else is refused unless ``overwrite``.
     verify : bool
-        Run recorded jobs through the SDK's own job functions in a clean process and compare what
-        would be posted with the notebook's ``job.wire``.
+        Run recorded jobs through the file in a real worker process and compare what it posts with
+        the notebook's ``job.wire``.
 
     Raises
     ------
@@ -322,3 +322,43 @@ def serve(
         )
     workers = (workers_min, workers_max)
     return session().serve(path, handler, host, port, workers, idle_timeout_s)
+
+
+def verify(
+    path: str | os.PathLike[str] | Path = "worker",
+    *,
+    handler: str | Handler | None = None,
+    relative: float = 0.0,
+    absolute: float = 0.0,
+    image: float = 0.0,
+) -> Report:
+    """Prove a worker: run recorded jobs through real ``python -u handler.py`` and compare; blocks.
+
+    ``test_input.json`` and ``tests.json`` beside the handler are run too and must end COMPLETED. Nothing
+    is started if a second copy of the model does not fit beside the kernel's.
+
+    Parameters
+    ----------
+    path : path
+        The worker's folder, relative to the kernel's.
+    handler : str, Handler or None
+        Whose recorded jobs; None for those of the handler and version that the folder was
+        exported from.
+    relative, absolute : float
+        How far numbers may be apart, as in ``math.isclose``; 0 wants them the same.
+    image : float
+        How far the pixels of two pictures may be apart on average, 0 to 255.
+
+    Returns
+    -------
+    Report
+        Shows itself as a table; ``.passed``, ``.verdict``, ``.rows``.
+
+    Raises
+    ------
+    UsageError
+        There is no ``handler.py``.
+    """
+    from kit.export.compare import Tolerance
+
+    return session().verify(path, handler, Tolerance(relative, absolute, image))

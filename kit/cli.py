@@ -57,7 +57,39 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--json", action="store_true", help="one line of JSON instead of text; logs go to stderr"
     )
+    test = verbs.add_parser(
+        "test",
+        help="run recorded jobs and test inputs through a real worker and compare",
+        description="Exit code 0: all equal or completed. 1: one differs or failed, or nothing "
+        "could be run. 2: usage.",
+    )
+    test.set_defaults(run=_test)
+    test.add_argument("path", help="folder with handler.py")
+    test.add_argument(
+        "--handler", metavar="NAME", help="whose recorded jobs (default: the exported)"
+    )
+    test.add_argument("--relative", type=float, default=0.0, metavar="R", help="of numbers")
+    test.add_argument("--absolute", type=float, default=0.0, metavar="A", help="of numbers")
+    test.add_argument("--image", type=float, default=0.0, metavar="0-255", help="mean over pixels")
     return parser
+
+
+# -- test -----------------------------------------------------------------------------------------
+
+
+def _test(given: argparse.Namespace) -> int:
+    from kit.export.compare import Tolerance
+    from kit.store import Store
+    from kit.verifying import verify_folder
+
+    tolerance = Tolerance(given.relative, given.absolute, given.image)
+    store = Store.open()
+    try:
+        report = verify_folder(Path(given.path), store, given.handler, lambda: None, tolerance)
+    finally:
+        store.close()
+    print(report)
+    return GOOD if report.passed else FAILED
 
 
 # -- serve ----------------------------------------------------------------------------------------

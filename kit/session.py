@@ -36,7 +36,8 @@ from kit.worker import Worker
 if TYPE_CHECKING:
     import pandas
 
-    from kit.export import Bundle
+    from kit.export import Bundle, Report
+    from kit.export.compare import Tolerance
     from kit.serving import Serving
     from kit.views.card import Card
 
@@ -294,6 +295,7 @@ class Session:
         verify: bool = True,
     ) -> Bundle:
         """Export a handler with what this session has recorded."""
+        from kit.emulator.replay import play
         from kit.export import ExportRequest, export
 
         chosen = self.handler(handler)
@@ -309,7 +311,23 @@ class Session:
                 overwrite=overwrite,
                 verify=verify,
                 fits=self.second_copy_fits,
+                play=play,
+                session=self.session_id,
             )
+        )
+
+    def verify(
+        self,
+        path: str | os.PathLike[str],
+        handler: str | Handler | None = None,
+        tolerance: Tolerance | None = None,
+    ) -> Report:
+        """See ``kit.verify``."""
+        from kit.verifying import verify_folder
+
+        name = None if handler is None else self.handler(handler).name
+        return verify_folder(
+            self.folder() / os.fspath(path), self.store, name, self.second_copy_fits, tolerance
         )
 
     def serve(

@@ -29,7 +29,7 @@ PROMISED = {
 #: those that work today
 WORKING = {
     *("run", "map", "debug", "use", "jobs", "events", "samples", "panel", "timeline", "memory"),
-    *("export", "serve", "Job", "JobFailed", "JobTimedOut", "JobCancelled", "JobLost", "KitError"),
+    *("export", "serve", "verify", "Job", "JobFailed", "JobTimedOut", "JobCancelled", "JobLost", "KitError"),
 }
 
 

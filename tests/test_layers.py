@@ -49,7 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # where a person comes in
     "entry": (
         *("__init__", "api", "debugging", "extension", "intake", "line", "magic", "notebook"),
-        *("cli", "registration", "sdk", "serving", "session", "status", "waiting"),
+        *("cli", "verifying", "registration", "sdk", "serving", "session", "status", "waiting"),
     ),
 }
 #: which rooms a room may import besides itself
@@ -63,6 +63,7 @@ BELOW = {
 }
 #: where a package that is not the standard library may be imported
 EDGE = {
+    "PIL": ("export.images",),
     "IPython": ("extension", "magic", "notebook", "source", "views"),
     "aiohttp": ("emulator",),
     "anywidget": ("views",),

@@ -21,6 +21,7 @@ from kit.export.report import Bundle, Explanation, Fits, Report, Row
 from kit.export.requirements import requirements
 from kit.export.verify import verify
 from kit.handler import HandlerVersion
+from kit.posted import Play
 from kit.source.record import Cell
 from kit.source.slice import Slice, slice_cells
 
@@ -52,6 +53,10 @@ class ExportRequest:
         Whether to run the recorded jobs through the written file.
     fits : callable
         None if a second copy of the model fits beside the kernel's, else the sentence why not.
+    play : callable
+        Runs cases through real workers.
+    session : str or None
+        Id of the session; recorded in the bundle, so that its jobs are found again.
     notebook : str or None
         The notebook's name for the header; None asks the environment Jupyter gives its kernels.
     """
@@ -64,7 +69,9 @@ class ExportRequest:
     overwrite: bool
     verify: bool
     fits: Fits
+    play: Play
     notebook: str | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +103,18 @@ def export(request: ExportRequest) -> Bundle:
         "handler": request.handler.name,
         "version": request.handler.version,
         "streams": request.streams,
+        "session": request.session,
     }
     names = write.write_bundle(place, plan.files, about, overwrite=request.overwrite)
     if request.verify:
         files = list(plan.files)
         report = verify(
-            place.path, files, request.jobs, version=request.handler.version, fits=request.fits
+            place.path,
+            files,
+            request.jobs,
+            version=request.handler.version,
+            fits=request.fits,
+            play=request.play,
         )
     else:
         report = Report("not verified", "it was exported with verify=False")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kit.export.images import image_difference
 from kit.job import Wire
 
 #: facts of the machine that an error names beside its own
@@ -49,7 +51,29 @@ def posted_of(posted: Sequence[tuple[str, str]], lost: str | None) -> Posted:
     return Posted(stream, tuple(done), tuple(progress), lost)
 
 
-def compare(wire: Wire, posted: Posted, folder: str) -> tuple[Difference | None, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What may differ and still be called equal.
+
+    Attributes
+    ----------
+    relative, absolute : float
+        Of numbers, as in ``math.isclose``. 0: they must be the same.
+    image : float
+        Mean difference of the pixels of two pictures of one size, 0 to 255. 0: the same bytes.
+    """
+
+    relative: float = 0.0
+    absolute: float = 0.0
+    image: float = 0.0
+
+
+EXACT = Tolerance()
+
+
+def compare(
+    wire: Wire, posted: Posted, folder: str, tolerance: Tolerance = EXACT
+) -> tuple[Difference | None, tuple[str, ...]]:
     """Compare a recorded wire with what the SDK posted.
 
     Parameters
@@ -59,6 +83,7 @@ def compare(wire: Wire, posted: Posted, folder: str) -> tuple[Difference | None,
     posted : Posted
     folder : str
         Where the copy of the bundle was run: its files are the handler's own.
+    tolerance : Tolerance
 
     Returns
     -------
@@ -89,7 +114,7 @@ def compare(wire: Wire, posted: Posted, folder: str) -> tuple[Difference | None,
         notes["order of progress updates (the SDK sends each from a thread of its own)"] = None
     pairs.append(("progress", mine_progress, their_progress))
     for name, mine, theirs in pairs:
-        found = next(_differences(mine, theirs, name), None)
+        found = next(differences(mine, theirs, name, tolerance), None)
         if found is not None:
             return found, tuple(notes)
     return None, tuple(notes)
@@ -115,7 +140,9 @@ def _short(value: Any, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 
-def _differences(mine: Any, theirs: Any, path: str) -> Iterator[Difference]:
+def differences(
+    mine: Any, theirs: Any, path: str, tolerance: Tolerance = EXACT
+) -> Iterator[Difference]:
     """Differences in order; iterative, a payload may be nested deeper than Python's stack."""
     todo = [(mine, theirs, path)]
     while todo:
@@ -142,8 +169,24 @@ def _differences(mine: Any, theirs: Any, path: str) -> Iterator[Difference]:
                 (x, y, f"{at}[{i}]")
                 for i, (x, y) in reversed(list(enumerate(zip(a, b, strict=False))))
             ]
+        elif _alike(a, b, tolerance):
+            continue
         elif type(a) is not type(b) or (a != b and _text(a) != _text(b)):  # NaN is not itself
             yield Difference(at, _short(_text(a)), _short(_text(b)))
+
+
+def _alike(a: Any, b: Any, tolerance: Tolerance) -> bool:
+    """Whether two leaves that may not be the same are near enough."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return False
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        near = tolerance.relative > 0 or tolerance.absolute > 0
+        return near and math.isclose(
+            a, b, rel_tol=tolerance.relative, abs_tol=tolerance.absolute
+        )  # fmt: skip
+    if tolerance.image > 0 and isinstance(a, str) and isinstance(b, str):
+        return a == b or image_difference(a, b) <= tolerance.image
+    return False
 
 
 # -- errors -------------------------------------------------------------------------------------
@@ -192,7 +235,7 @@ def _trace(text: str, folder: str, notes: dict[str, None]) -> list[str]:
         frame = _FRAME.match(line)
         if frame:
             file = frame["file"]
-            skipping = "/runpod/serverless/" in file or file.endswith("/kit/export/child.py")
+            skipping = "/runpod/serverless/" in file
             if not skipping:
                 own = file.startswith((folder, "In [")) or file == "handler.py"
                 name = "handler.py" if own else file.rsplit("/", 1)[-1]

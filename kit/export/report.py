@@ -10,18 +10,20 @@ from typing import Any, Literal
 from kit.export import show
 from kit.source.slice import Decision
 
-Verdict = Literal["equal", "different", "not verified"]
+Verdict = Literal["equal", "completed", "different", "not verified"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recorded job.
+    """One recorded job, or one test input.
 
     Attributes
     ----------
     job_id, state : str
+        For a test input its name and the state it ended in.
     result : str
-        ``"equal"``, ``"different"`` or ``"not run"``.
+        ``"equal"``, ``"different"`` or ``"not run"``; for a test input without anything to compare
+        ``"completed"`` or ``"failed"``.
     path : str
         JSON path of the first difference, e.g. ``done.output.label``; ``""`` if there is none.
     notebook, worker : str
@@ -50,29 +52,42 @@ class Report:
     ----------
     verdict : str
         ``"equal"``: every job that was run posts what it posted in the notebook.
-        ``"different"``: at least one does not. ``"not verified"``: ``reason`` says why.
+        ``"completed"``: there was none, and every test input ended COMPLETED. ``"different"``: at
+        least one does not. ``"not verified"``: ``reason`` says why.
     reason : str
     rows : tuple of Row
     seconds : float
         Time the clean process took, loading included.
+    cold_start_s : float or None
+        Of the worker: import of runpod and model load.
     """
 
     verdict: Verdict
     reason: str = ""
     rows: tuple[Row, ...] = ()
     seconds: float = 0.0
+    cold_start_s: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that could be run was, and none of it was different or failed."""
+        return self.verdict in ("equal", "completed")
 
     def sentence(self) -> str:
         """The verdict as one sentence."""
         if self.verdict == "not verified":
             return f"not verified: {self.reason}"
-        run = [row for row in self.rows if row.result != "not run"]
+        tests = [row for row in self.rows if row.result in ("completed", "failed")]
+        run = [row for row in self.rows if row.result in ("equal", "different")]
         jobs = f"{len(run)} recorded job{'s' * (len(run) != 1)}"
-        if self.verdict == "equal":
-            return f"equal: {jobs} through the real SDK in a clean process"
-        first = next(row for row in run if row.result == "different")
-        count = sum(row.result == "different" for row in run)
-        return f"different: {count} of {jobs}, first in job {first.job_id} at {first.path}"
+        inputs = f"{len(tests)} test input{'s' * (len(tests) != 1)}"
+        both = " and ".join(text for text, rows in ((jobs, run), (inputs, tests)) if rows)
+        if self.passed:
+            compared = "" if run else ", no recorded job to compare with"
+            return f"{self.verdict}: {both} through a real worker{compared}"
+        wrong = [row for row in self.rows if row.result in ("different", "failed")]
+        where = f" at {wrong[0].path}" if wrong[0].path else ""
+        return f"different: {len(wrong)} of {both}, first in job {wrong[0].job_id}{where}"
 
     def __repr__(self) -> str:
         return show.report_text(self)

@@ -22,7 +22,10 @@ _COLOURS = {
     "different": "var(--jp-error-color1,#d1491f)",
     "not verified": "var(--jp-warn-color1,#b8860b)",
 }
-_MARKS = {"equal": "✓", "different": "≠", "not verified": "?", "not run": "-"}
+_MARKS = {
+    "equal": "✓", "completed": "✓", "different": "≠", "failed": "✗", "not verified": "?",
+    "not run": "-",
+}  # fmt: skip
 
 
 def report_text(report: Report) -> str:

@@ -1,67 +1,68 @@
-"""Proof: the exported file, in a clean process, through the real SDK, on jobs that ran here."""
+"""Proof: a worker's folder, real worker processes, and jobs that ran in the notebook."""
 
 from __future__ import annotations
 
-import collections
 import importlib.util
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kit.events import JobState, JobView
-from kit.export.compare import compare, posted_of
-from kit.export.report import Fits, Report, Row
+from kit.export.compare import EXACT, Tolerance, compare, differences, posted_of
+from kit.export.inputs import NOTHING, ExampleInput
+from kit.export.report import Fits, Report, Row, Verdict
 from kit.job import wire_of
+from kit.posted import Case, Play, Played, Replay, error_of
 
 #: jobs that are run, the newest, and the time their runs in the notebook may add up to
-MAX_JOBS = 20
+MAX_JOBS = 50
 MAX_JOBS_S = 60.0
 #: seconds until the file must have reached its start(): a model load may take minutes
 LOAD_TIMEOUT_S = 900.0
 _JOB_TIMEOUT_S = 30.0
-_TAIL_BYTES = 4_000
-_CHILD = Path(__file__).with_name("child.py")
 
 
 def verify(
     folder: Path,
-    files: Sequence[str],
+    files: Sequence[str] | None,
     jobs: Sequence[JobView],
     *,
     version: int | None,
     fits: Fits,
+    play: Play,
+    inputs: Sequence[ExampleInput] = (),
+    tolerance: Tolerance = EXACT,
     load_timeout_s: float = LOAD_TIMEOUT_S,
 ) -> Report:
-    """Run a bundle's handler on recorded jobs and compare what would be posted.
+    """Run a worker's handler on recorded jobs and compare what is posted.
 
-    Blocks until the clean process has ended; an interrupt ends it. The bundle itself is only read.
+    Blocks until the worker has ended; an interrupt ends it.
 
     Parameters
     ----------
     folder : Path
-        The bundle.
-    files : sequence of str
-        Its files; these are copied, nothing else.
+        The worker's.
+    files : sequence of str or None
+        Run a copy of these files and nothing else; None runs in the folder itself.
     jobs : sequence of JobView
         Recorded jobs, newest first.
     version : int or None
         Version of the handler that was exported; jobs of others ran other code. None takes all.
     fits : callable
         None if a second copy of the model fits, else the sentence why not.
+    play : callable
+        Runs cases through real workers.
+    inputs : sequence of ExampleInput
+        Further requests, which must end COMPLETED.
+    tolerance : Tolerance
     load_timeout_s : float
         Seconds until the file must have called start().
     """
     chosen, rows = _choose(jobs, version)
-    if not chosen:
+    if not chosen and not inputs:
         return Report("not verified", _nothing_to_run(jobs, version), tuple(rows))
     if importlib.util.find_spec("runpod") is None:
         return Report(
@@ -73,26 +74,23 @@ def verify(
     if why_not is not None:
         return Report(
             "not verified",
-            f"{why_not.rstrip('.')}; free it in the notebook, or restart the kernel, run the "
-            "cells and a small job, and export again",
+            f"{why_not.rstrip('.')}; free it in the notebook, or restart the kernel and run "
+            "`kit test` on the folder, or verify on a pod",
             tuple(rows),
         )
+    cases = [Case(job.id, job.request or "{}", len(job.progress)) for job in chosen]
+    cases += [Case(f"test-{i}", given.request) for i, given in enumerate(inputs)]
+    budget_s = _budget_s(chosen) + len(inputs) * 2 * _JOB_TIMEOUT_S
+    if files is None:
+        replay = play(folder, cases, load_timeout_s, budget_s)
+        return _report(chosen, inputs, rows, replay, str(folder), tolerance)
     with tempfile.TemporaryDirectory(prefix="kit-verify-") as temporary:
         copy = Path(temporary).resolve() / "worker"
         copy.mkdir()
         for name in files:
             shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
-        began = time.monotonic()
-        run = _Run(copy, [_request(job) for job in chosen])
-        run.wait(load_timeout_s, _budget_s(chosen))
-        seconds = time.monotonic() - began
-    return _report(chosen, rows, run, seconds)
-
-
-def _request(job: JobView) -> str:
-    """The job as the worker takes it: RunPod's id, and the request's own keys unchanged."""
-    request = json.loads(job.request or "{}")
-    return json.dumps({"id": job.id, **request}, ensure_ascii=False)
+        replay = play(copy, cases, load_timeout_s, budget_s)
+        return _report(chosen, inputs, rows, replay, str(copy), tolerance)
 
 
 def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView], list[Row]]:
@@ -100,6 +98,7 @@ def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView]
     chosen: list[JobView] = []
     rows: list[Row] = []
     seen: set[tuple[str | None, str | None]] = set()
+    ids: set[str] = set()
     spent_s = 0.0
     for job in jobs:
         if version is not None and job.version != version:
@@ -113,12 +112,15 @@ def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView]
             reason = "the store no longer has its payload"
         elif (job.request, job.done) in seen:
             continue  # the same once more proves nothing more
+        elif job.id in ids:
+            reason = "another job with its id was run"
         elif len(chosen) >= MAX_JOBS or (chosen and spent_s > MAX_JOBS_S):
             continue
         if reason:
             rows.append(Row(job.id, str(job.state), "not run", reason=reason))
             continue
         seen.add((job.request, job.done))
+        ids.add(job.id)
         spent_s += (job.execution_ms or 0.0) / 1000
         chosen.append(job)
     return chosen[::-1], rows
@@ -134,132 +136,56 @@ def _budget_s(jobs: Iterable[JobView]) -> float:
     return sum(_JOB_TIMEOUT_S + 10 * (job.execution_ms or 0.0) / 1000 for job in jobs)
 
 
-class _Run:
-    """The clean process: its own group, a tail of what it printed, the lines of its report."""
-
-    def __init__(self, copy: Path, jobs: Sequence[str]) -> None:
-        self.copy = copy
-        self.failure = ""
-        self._report = copy.parent / "report.jsonl"
-        self._report.touch()
-        spec = copy.parent / "spec.json"
-        text = json.dumps({"folder": str(copy), "report": str(self._report), "jobs": list(jobs)})
-        spec.write_text(text, "ascii")
-        # what makes the SDK a worker, or a local test, is the kernel's own affair
-        env = {k: v for k, v in os.environ.items() if not k.startswith("RUNPOD_WEBHOOK_")}
-        env.setdefault("RUNPOD_DEBUG_LEVEL", "ERROR")
-        self._tail: collections.deque[bytes] = collections.deque()
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", str(_CHILD), str(spec)],
-            cwd=copy,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        self._reader = threading.Thread(
-            target=self._read, args=(self._process.stdout,), name="kit-verify", daemon=True
-        )
-        self._reader.start()
-
-    def _read(self, pipe: IO[bytes]) -> None:
-        size = 0
-        while data := os.read(pipe.fileno(), 65536):
-            self._tail.append(data[-_TAIL_BYTES:])
-            size += len(self._tail[-1])
-            while size - len(self._tail[0]) >= _TAIL_BYTES:
-                size -= len(self._tail.popleft())
-
-    def wait(self, load_timeout_s: float, jobs_timeout_s: float) -> None:
-        """Wait until the process ended or its time is over; its group never outlives this call."""
-        deadline = time.monotonic() + load_timeout_s
-        loaded = False
-        try:
-            while True:
-                try:
-                    self._process.wait(0.05)
-                    break
-                except subprocess.TimeoutExpired:
-                    pass
-                if not loaded and self._report.stat().st_size:
-                    loaded = True
-                    deadline = time.monotonic() + jobs_timeout_s
-                if time.monotonic() > deadline:
-                    what = "its recorded jobs" if loaded else "loading"
-                    limit = jobs_timeout_s if loaded else load_timeout_s
-                    self.failure = f"it had not finished {what} after {limit:.0f} s"
-                    break
-        finally:
-            try:  # children that it left behind too
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-            self._process.wait()
-            self._reader.join(1.0)
-            if not self._reader.is_alive():
-                assert self._process.stdout is not None
-                self._process.stdout.close()
-        self.lines: list[dict[str, Any]] = []
-        for line in self._report.read_text("ascii").splitlines():
-            try:
-                self.lines.append(json.loads(line))
-            except ValueError:
-                break  # cut off by the kill
-
-    def ended(self, index: int) -> dict[str, Any] | None:
-        """What the process reported of one job."""
-        for line in self.lines:
-            if line["event"] == "end" and line["index"] == index:
-                return line
-        return None
-
-    def why(self) -> str:
-        """Why not everything was run; ``""`` if it was."""
-        events = {line["event"]: line for line in self.lines}
-        if "done" in events:
-            return ""
-        if "no sdk" in events:
-            return f"runpod cannot be imported there: {events['no sdk']['reason']}"
-        if "not loaded" in events:
-            reason = f"handler.py cannot be loaded there: {events['not loaded']['reason']}"
-        elif "not started" in events:
-            return "handler.py ended without calling runpod.serverless.start"
-        elif self.failure:
-            reason = self.failure
-        else:
-            code = self._process.returncode
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-            reason = f"its process ended {how}"
-        tail = b"".join(self._tail)[-_TAIL_BYTES:].decode(errors="replace").strip()
-        tail = tail.replace(str(self.copy), "worker")
-        return f"{reason}. Last output:\n{tail}" if tail else reason
+def _report(
+    chosen: Sequence[JobView],
+    inputs: Sequence[ExampleInput],
+    rows: list[Row],
+    replay: Replay,
+    folder: str,
+    tolerance: Tolerance,
+) -> Report:
+    played = iter(replay.played)
+    rows += [_row(job, next(played), folder, tolerance) for job in chosen]
+    rows += [_input_row(given, next(played), tolerance) for given in inputs]
+    results = {row.result for row in rows}
+    verdict: Verdict = "equal" if "equal" in results else "completed"
+    why = replay.why.replace(folder, "worker")
+    if results & {"different", "failed"}:
+        verdict = "different"
+    elif why or not results & {"equal", "completed"}:
+        verdict, why = "not verified", why or "nothing was run"
+    return Report(verdict, why, tuple(rows), replay.seconds, replay.cold_start_s)
 
 
-def _report(chosen: Sequence[JobView], rows: list[Row], run: _Run, seconds: float) -> Report:
-    why = run.why()
-    for index, job in enumerate(chosen):
-        line = run.ended(index)
-        if line is None:
-            rows.append(Row(job.id, str(job.state), "not run", reason="the process ended before"))
-            continue
-        posted = posted_of([(kind, body) for kind, body in line["posted"]], line["lost"])
-        difference, normalised = compare(wire_of(job), posted, str(run.copy))
-        row = Row(job.id, str(job.state), "equal", normalised=normalised)
-        if difference is not None:
-            row = Row(
-                job.id,
-                str(job.state),
-                "different",
-                difference.path,
-                difference.notebook,
-                difference.worker,
-                normalised=normalised,
-            )
-        rows.append(row)
-    if any(row.result == "different" for row in rows):
-        return Report("different", why, tuple(rows), seconds)
-    if why:
-        return Report("not verified", why, tuple(rows), seconds)
-    return Report("equal", "", tuple(rows), seconds)
+def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row:
+    state = str(job.state)
+    if not played.ran:
+        return Row(job.id, state, "not run", reason="the worker ended before")
+    posted = posted_of(played.posted, played.lost)
+    difference, normalised = compare(wire_of(job), posted, folder, tolerance)
+    if difference is None:
+        return Row(job.id, state, "equal", normalised=normalised)
+    return Row(
+        job.id, state, "different", difference.path, difference.notebook, difference.worker,
+        normalised=normalised,
+    )  # fmt: skip
+
+
+def _input_row(given: ExampleInput, played: Played, tolerance: Tolerance) -> Row:
+    if not played.ran:
+        return Row(given.name, "", "not run", reason="the worker ended before")
+    posted = posted_of(played.posted, played.lost)
+    if not posted.done:
+        why = played.lost or "no result was posted"
+        return Row(given.name, "FAILED", "failed", reason=why)
+    body: Any = json.loads(posted.done[-1])
+    if "error" in body:
+        return Row(given.name, "FAILED", "failed", reason=error_of(body["error"]).message)
+    if given.expected is not NOTHING:
+        found = next(differences(given.expected, body.get("output"), "output", tolerance), None)
+        if found is not None:
+            return Row(
+                given.name, "COMPLETED", "failed", found.path, found.notebook, found.worker,
+                reason="it is not the expected_output",
+            )  # fmt: skip
+    return Row(given.name, "COMPLETED", "completed")

@@ -121,16 +121,22 @@ def _foreign(folder: Path) -> list[str]:
     return found
 
 
-def _manifest(folder: Path) -> dict[str, str] | None:
-    """Name to hash of an earlier export's files; None if there is no readable manifest."""
+def about(folder: Path) -> dict[str, object] | None:
+    """What an export has written of itself; None if there is no readable manifest."""
     path = folder / MANIFEST
     try:
         info = path.lstat()
         if not stat.S_ISREG(info.st_mode) or info.st_size > _MANIFEST_LIMIT_BYTES:
             return None
-        files = json.loads(path.read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        manifest = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _manifest(folder: Path) -> dict[str, str] | None:
+    """Name to hash of an earlier export's files; None if there is no readable manifest."""
+    files = (about(folder) or {}).get("files")
     if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
         return None
     return files

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.emulating import none_left
+from tests.notebook_kernel import Kernel, kernel_in
 
 pytestmark = [pytest.mark.sdk, pytest.mark.kernel]
-ROOT = Path(__file__).resolve().parents[2]
 
 HANDLER = """%%handler --no-run
 import os, time
@@ -41,38 +36,10 @@ def handler(job):
 """
 
 
-class Kernel:
-    def __init__(self, client: NotebookClient) -> None:
-        self._client = client
-
-    def run(self, source: str) -> Any:
-        """Run a cell; the value it left in ``told`` comes back."""
-        cell = nbformat.v4.new_code_cell(source)
-        nb = self._client.nb
-        nb.cells.append(cell)
-        self._client.execute_cell(cell, len(nb.cells) - 1)
-        shown = nbformat.v4.new_code_cell(
-            "import json as _j\nprint('TOLD' + _j.dumps(globals().get('told'), default=str))"
-        )
-        nb.cells.append(shown)
-        self._client.execute_cell(shown, len(nb.cells) - 1)
-        [text] = [o.text for o in shown.outputs if o.output_type == "stream"]
-        return json.loads(text[text.index("TOLD") + 4 :])
-
-
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     folder = tmp_path_factory.mktemp("nb")
-    client = NotebookClient(
-        nbformat.v4.new_notebook(), timeout=120, kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}}, store_widget_state=False,
-    )  # fmt: skip
-    with client.setup_kernel():
-        kernel = Kernel(client)
-        kernel.run(
-            f"import sys; sys.path.insert(0, {str(ROOT)!r})\n%load_ext kit\nimport kit, os\n"
-            "told = os.getpid()"
-        )
+    with kernel_in(folder) as kernel:
         kernel.run(HANDLER)
         kernel.run('kit.use("process")')
         yield kernel

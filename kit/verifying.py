@@ -1,0 +1,67 @@
+"""``kit.verify`` and ``kit test``: which recorded jobs belong to a folder, and the proof on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kit.emulator.replay import play
+from kit.errors import UsageError
+from kit.events import JobView
+from kit.export.compare import EXACT, Tolerance
+from kit.export.inputs import inputs_beside
+from kit.export.report import Report
+from kit.export.verify import MAX_JOBS, verify
+from kit.export.write import about
+from kit.store import Store
+
+
+def verify_folder(
+    folder: Path,
+    store: Store,
+    handler: str | None,
+    fits: Callable[[], str | None],
+    tolerance: Tolerance | None = None,
+) -> Report:
+    """Run a folder's handler in a real worker on what the journal and the folder have for it.
+
+    Parameters
+    ----------
+    folder : Path
+    store : Store
+    handler : str or None
+        Name of the handler whose jobs of every version and session are taken; None takes those of
+        the session and version that the folder was exported from.
+    fits : callable
+    tolerance : Tolerance or None
+
+    Raises
+    ------
+    UsageError
+        There is no ``handler.py``.
+    """
+    folder = folder.resolve()
+    if folder.is_file() and folder.name == "handler.py":
+        folder = folder.parent
+    if not (folder / "handler.py").is_file():
+        raise UsageError(f"there is no handler.py in {folder}.")
+    jobs, version = _jobs(folder, store, handler)
+    return verify(
+        folder, None, jobs, version=version, fits=fits, play=play,
+        inputs=inputs_beside(folder), tolerance=tolerance or EXACT,
+    )  # fmt: skip
+
+
+def _jobs(
+    folder: Path, store: Store, handler: str | None
+) -> tuple[tuple[JobView, ...], int | None]:
+    session: str | None = None
+    version: int | None = None
+    if handler is None:
+        made = about(folder) or {}
+        name, number, by = made.get("handler"), made.get("version"), made.get("session")
+        if not isinstance(name, str) or not isinstance(number, int) or not isinstance(by, str):
+            return (), None
+        handler, version, session = name, number, by
+    rows = store.rows(limit=2 * MAX_JOBS, handler=handler, version=version, session=session)
+    return tuple(store.views([row.key for row in rows])), version
