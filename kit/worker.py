@@ -89,6 +89,7 @@ class Worker:
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+        self.loop.close()
 
     def attach(self, target: Any) -> None:
         """Let a target take jobs."""
@@ -448,6 +449,8 @@ class Worker:
 
         def last() -> None:
             self._flush()
+            while self._outbox and self.fault is None:
+                self._flush()
             written.set()
             self.loop.stop()
 
