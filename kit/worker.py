@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from kit import findings
-from kit.errors import StoreError
+from kit.errors import StoreError, UsageError
 from kit.events import (
     CancelAsked,
     Chunk,
@@ -148,7 +148,11 @@ class Worker:
             for note in entry.notes:
                 found = Found(note)
                 events.append(Event(entry.key, entry.attempt, EventKind.FINDING, now, found))
-        self._store.append(events)
+        if len(self._store.append(events)) < len(events):
+            # the journal takes an attempt once; whoever was second must not run it as well
+            raise UsageError(
+                f"job {entries[0].id} has been queued again already; wait for its end."
+            )
 
     # -- out of the queue -----------------------------------------------------------------------
 
