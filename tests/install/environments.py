@@ -26,21 +26,26 @@ class Environment:
     name : str
         Folder below build/.
     packages : sequence of str
-        Arguments of the first ``pip install``; the key under which the environment is kept.
+        Arguments of the first ``pip install``; with the content of the files among them, and
+        ``key``, what the environment is kept under.
+    python : str
+        The interpreter.
     """
 
-    def __init__(self, name: str, packages: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, packages: Sequence[str], *, python: str = sys.executable, key: str = ""
+    ) -> None:
         self.folder = ROOT / "build" / name
         self.bin = self.folder / "bin"
         self.python = self.bin / "python"
         files = [Path(argument) for argument in packages if Path(argument).is_file()]
-        told = "\0".join([*packages, sys.version, str(self.folder)]).encode()
+        told = "\0".join([*packages, python, key, sys.version, str(self.folder)]).encode()
         key = hashlib.sha256(told + b"".join(path.read_bytes() for path in files)).hexdigest()
         stamp = self.folder / "installed"
         if stamp.exists() and stamp.read_text() == key:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", self.folder], check=True)
+        subprocess.run([python, "-m", "venv", self.folder], check=True)
         # compiled when first imported: half the time of a large install goes into compiling it all
         self.pip("install", "--no-compile", *packages)
         stamp.write_text(key)
