@@ -418,20 +418,27 @@ def test_a_busy_journal_refuses_jobs_and_takes_ends_later(shop: Shop) -> None:
     assert shop.worker.take("hand") is None
 
 
-def test_close_writes_what_is_left(shop: Shop) -> None:
-    count = 12_000
-    entries = [shop.entry(modifier=lambda current: count) for _ in range(count)]
-    shop.worker.submit(entries, [e.request or "" for e in entries])
-    for _ in range(count):
-        taken = shop.hand.take()
-        chunk(shop.worker, taken, "1")
-        shop.worker.finish(taken, OK)
-    shop.worker.close(60)
-    assert shop.hand.woken == -1
-    assert shop.store.count(state=JobState.COMPLETED) == count
+def test_close_writes_all_that_is_left(shop: Shop) -> None:
+    entry = shop.submit()
+    taken = shop.hand.take()
+    go_on = threading.Event()
+    shop.worker.call_later(0, lambda: (go_on.wait(30), None)[1])
+    for number in range(50_000):  # more than one write takes
+        chunk(shop.worker, taken, str(number))
+    shop.worker.finish(taken, OK)
+    closing = threading.Thread(target=shop.worker.close, args=(60,))
+    closing.start()
+    until(lambda: shop.hand.woken == -1)
+    go_on.set()
+    closing.join(60)
+    view = shop.store.view(entry.key)
+    assert view is not None
+    assert view.state is JobState.COMPLETED
+    assert len(view.stream) == 50_000
     shop.worker.close()
     # nobody listens any more, and nothing breaks
-    shop.worker.finish(entries[0], OK)
+    shop.worker.finish(taken, OK)
+    shop.worker.progress(taken, "1")
 
 
 def test_a_stream_waits_for_the_disk(shop: Shop) -> None:
