@@ -429,6 +429,7 @@ def test_close_writes_all_that_is_left(shop: Shop) -> None:
     closing = threading.Thread(target=shop.worker.close, args=(60,))
     closing.start()
     until(lambda: shop.hand.woken == -1)
+    time.sleep(0.2)  # the last write is asked for now, before the others have begun
     go_on.set()
     closing.join(60)
     view = shop.store.view(entry.key)
