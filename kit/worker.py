@@ -43,6 +43,8 @@ from kit.store import Store
 
 #: events not yet in the journal above which a stream waits for the disk
 BACKLOG = 1_024
+#: events in one transaction at most
+BATCH = 20_000
 _LAZY_S = 0.004
 _RETRY_S = 0.5
 
@@ -333,7 +335,7 @@ class Worker:
                 for log in entry.log.drain(final=entry.closed):
                     self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
         batch = []
-        for _ in range(min(len(self._outbox), 20_000)):
+        for _ in range(min(len(self._outbox), BATCH)):
             batch.append(self._outbox.popleft())
         if not batch:
             return

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kit import queue as queue_module
+from kit import worker as worker_module
 from kit.errors import StoreError, UsageError
 from kit.events import ENDS, REAL_ENDS, ErrorInfo, Event, EventKind, JobKey, JobState, MemoryUse
 from kit.outcome import Outcome
@@ -418,24 +419,24 @@ def test_a_busy_journal_refuses_jobs_and_takes_ends_later(shop: Shop) -> None:
     assert shop.worker.take("hand") is None
 
 
-def test_close_writes_all_that_is_left(shop: Shop) -> None:
+def test_close_writes_all_that_is_left(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BATCH", 1_000)
     entry = shop.submit()
     taken = shop.hand.take()
     go_on = threading.Event()
     shop.worker.call_later(0, lambda: (go_on.wait(30), None)[1])
-    for number in range(50_000):  # more than one write takes
+    for number in range(20_000):
         chunk(shop.worker, taken, str(number))
     shop.worker.finish(taken, OK)
     closing = threading.Thread(target=shop.worker.close, args=(60,))
     closing.start()
     until(lambda: shop.hand.woken == -1)
-    time.sleep(0.2)  # the last write is asked for now, before the others have begun
     go_on.set()
     closing.join(60)
     view = shop.store.view(entry.key)
     assert view is not None
     assert view.state is JobState.COMPLETED
-    assert len(view.stream) == 50_000
+    assert len(view.stream) == 20_000
     shop.worker.close()
     # nobody listens any more, and nothing breaks
     shop.worker.finish(taken, OK)
