@@ -14,7 +14,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 #: what a person's machine may have set and a test must not see
 _FOREIGN = ("RUNPOD_", "KIT_", "JUPYTER", "JPY_", "IPYTHON", "MPL", "PYTHONWARNINGS")
-_KEPT = ("KIT_CHROMIUM", "JUPYTER_PLATFORM_DIRS")
+_KEPT = ("KIT_CHROMIUM", "KIT_NIGHTLY", "KIT_SEED", "JUPYTER_PLATFORM_DIRS")
 
 
 def chromium() -> str | None:
