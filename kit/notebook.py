@@ -273,9 +273,11 @@ class Notebook:
         job = None
         if running.line.run and self.session.autorun and request is not None:
             job = self.session.intake.submit(request, handler, target, running.line.timeout_s)
-        self.session.card(handler.name).show()
+        card = self.session.card(handler.name)
+        card.show()
         if job is not None and running.line.wait_s:
-            job._source.wait(job.key, running.line.wait_s)
+            self.session.wait(job.key, running.line.wait_s)
+            card.settle()
 
     def _request(self, line: HandlerLine, name: str) -> Any:
         if line.input is not None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from kit import findings
-from kit.errors import StoreError
+from kit.errors import StoreError, UsageError
 from kit.events import (
     CancelAsked,
     Chunk,
@@ -43,6 +43,8 @@ from kit.store import Store
 
 #: events not yet in the journal above which a stream waits for the disk
 BACKLOG = 1_024
+#: events in one transaction at most
+BATCH = 20_000
 _LAZY_S = 0.004
 _RETRY_S = 0.5
 #: the target whose jobs this process runs itself: memory is measured around those
@@ -150,7 +152,11 @@ class Worker:
             for note in entry.notes:
                 found = Found(note)
                 events.append(Event(entry.key, entry.attempt, EventKind.FINDING, now, found))
-        self._store.append(events)
+        if len(self._store.append(events)) < len(events):
+            # the journal takes an attempt once; whoever was second must not run it as well
+            raise UsageError(
+                f"job {entries[0].id} has been queued again already; wait for its end."
+            )
 
     # -- out of the queue -----------------------------------------------------------------------
 
@@ -347,7 +353,7 @@ class Worker:
                 for log in entry.log.drain(final=entry.closed):
                     self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
         batch = []
-        for _ in range(min(len(self._outbox), 20_000)):
+        for _ in range(min(len(self._outbox), BATCH)):
             batch.append(self._outbox.popleft())
         if not batch:
             return
@@ -469,6 +475,8 @@ class Worker:
 
         def last() -> None:
             self._flush()
+            while self._outbox and self.fault is None:
+                self._flush()
             written.set()
             self.loop.stop()
 

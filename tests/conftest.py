@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 #: what a person's machine may have set and a test must not see
 _FOREIGN = ("RUNPOD_", "KIT_", "JUPYTER", "JPY_", "IPYTHON", "MPL", "PYTHONWARNINGS")
-_KEPT = ("KIT_CHROMIUM", "JUPYTER_PLATFORM_DIRS")
+_KEPT = ("KIT_CHROMIUM", "KIT_NIGHTLY", "KIT_SEED", "JUPYTER_PLATFORM_DIRS")
 
 
 def chromium() -> str | None:
@@ -48,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # the new default of jupyter_core; said so that it does not warn about it
     os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
     os.environ["MPLBACKEND"] = "Agg"
+    # kernels and other children run this checkout, installed or not
+    os.environ["PYTHONPATH"] = str(ROOT)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

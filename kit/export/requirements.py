@@ -137,7 +137,11 @@ def _owners(module: str, names: Sequence[str]) -> list[str]:
 
 def _provides(name: str, prefix: str, *, plain: bool = False) -> bool:
     ends = ("/__init__.py",) if plain else ("/__init__.py", ".py", ".so", ".pyd")
-    for file in importlib.metadata.distribution(name).files or ():
+    try:
+        files = importlib.metadata.distribution(name).files or []
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return False
+    for file in files:
         text = file.as_posix()
         if not text.startswith(prefix):
             continue
@@ -149,16 +153,20 @@ def _provides(name: str, prefix: str, *, plain: bool = False) -> bool:
 
 def _line(name: str) -> tuple[str, str]:
     """Requirement line of an installed distribution, and a note if there is something to say."""
-    dist = importlib.metadata.distribution(name)
-    version = dist.version
-    if not _NAME.fullmatch(name):  # a broken or hostile METADATA file
-        return "# a distribution with an invalid name was left out", f"invalid name {name!r}"
-    origin = _direct_url(dist)
-    if origin is not None:
-        return _from_elsewhere(name, version, origin)
+    try:
+        dist = importlib.metadata.distribution(name)
+        version = str(dist.version)
+    except (importlib.metadata.PackageNotFoundError, ValueError, KeyError):
+        dist, version = None, ""
+    if dist is None or not _NAME.fullmatch(name):  # a broken or hostile METADATA file
+        note = f"a distribution that calls itself {name[:60]!r} has unreadable metadata"
+        return "# a distribution with unreadable metadata was left out", note
     public, _, build = version.partition("+")
     if not _VERSION.fullmatch(public):
-        return name, f"{name} has no usable version here ({version!r}); its line names none."
+        return name, f"{name} has no usable version here ({version[:60]!r}); its line names none."
+    origin = _direct_url(dist)
+    if origin is not None:
+        return _from_elsewhere(name, public, origin)
     if not build:
         return f"{name}=={public}", ""
     build = "".join(c for c in build if c.isalnum() or c in "._-")
@@ -191,12 +199,11 @@ def _from_elsewhere(name: str, version: str, origin: Mapping[str, object]) -> tu
         and _VCS_URL.fullmatch(url)
     ):
         return f"{name} @ git+{url}@{commit}", ""
-    shown = "".join(c for c in version if c.isalnum() or c in ".!_-")
     if "archive_info" in origin:
-        note = f"{name} was installed from a file: requirements.txt asks the index for {shown}."
-        return f"{name}=={shown}", note
+        note = f"{name} was installed from a file: requirements.txt asks the index for {version}."
+        return f"{name}=={version}", note
     note = (
         f"{name} is installed from a folder of this machine: publish it, or copy it into the "
         "image; requirements.txt has it as a comment."
     )
-    return f"# {name}=={shown} is installed from a folder of this machine", note
+    return f"# {name}=={version} is installed from a folder of this machine", note

@@ -68,11 +68,14 @@ def place_of(path: Path) -> Place:
         )
     try:
         # not resolve(): `a/../b` is `b`, as it reads, and a link in the last place is refused
-        full = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
+        full = Path(os.path.abspath(text))  # noqa: PTH100
         parent = full.parent.resolve()
         place = Place(parent, full.name)
         if not place.name:
             raise ExportError(f"{text!r} is the root of the disk. Give a folder of its own.")
+        if Path.cwd().is_relative_to(place.path):
+            # it would be replaced under the kernel's feet
+            raise ExportError(f"{text!r} is the folder the kernel runs in. Give one inside it.")
         if place.path.is_symlink():
             raise ExportError(f"{text!r} is a link. Give the folder it leads to, or another.")
         if place.path.exists() and not place.path.is_dir():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from kit.source.program import END, Meaning, Program
 
+#: methods that do something else each time they run
+_ADDS = {"add", "append", "extend", "insert", "partial_fit", "pop", "push", "register", "remove"}
 #: names that IPython puts into a notebook's namespace
 _OF_IPYTHON = {"In", "Out", "display", "exit", "get_ipython", "quit", "_", "__", "___"}
 
@@ -118,3 +122,79 @@ def _magic_reason(kind: str, name: str, line: str) -> tuple[str, bool]:
             return "installs packages; requirements.txt has those that are imported", False
         return "runs in the notebook only; if the code depends on it, the image must do it", True
     return "is a magic", False
+
+
+def notes_of(program: Program, kept: Collection[int], moved: Mapping[str, int]) -> list[str]:
+    """What a person should know of a slice, one sentence each.
+
+    Parameters
+    ----------
+    program : Program
+    kept : collection of int
+    moved : mapping of str to int
+        Names whose definition comes below a reader.
+    """
+    notes = [
+        f"{unread.cell.label} is not Python and was left out."
+        for unread in program.unreadable
+        if unread.cell.ok
+    ]
+    statements = [program.statements[i] for i in sorted(kept)]
+    late = dict.fromkeys(s.cell.label for s in statements if s.position > program.home)
+    notes += [
+        f"{label} ran after the handler's cell; the file has what it changed, as the kernel has. "
+        "Jobs that ran before it saw the older values."
+        for label in late
+    ]
+    notes += [
+        f"`{name}` is defined in {program.statements[index].place}, which was run again after its "
+        "value had been used; the file defines it first."
+        for name, index in sorted(moved.items())
+    ]
+    for index in sorted(kept):
+        statement = program.statements[index]
+        for word in sorted(statement.facts.dynamic):
+            notes.append(
+                f"{statement.place} uses {word}(): names it reads or defines cannot be seen."
+            )
+        if statement.cell.runs > 1 and (name := _adds_up(program, index)):
+            notes.append(
+                f"{statement.place} adds to `{name}`, and its cell ran {statement.cell.runs} "
+                "times: the kernel has it that often, the file once."
+            )
+    notes += [
+        f"{d.place} was to change {', '.join(f'`{n}`' for n in d.names)} in a cell that raised; "
+        "the file does not have it."
+        for d in _failed_changes(program, kept)
+    ]
+    return notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    place: str
+    names: tuple[str, ...]
+
+
+def _failed_changes(program: Program, kept: Collection[int]) -> list[_Failed]:
+    """Statements of cells that raised, which bind or change what the file has."""
+    has = {name for i in kept for name in program.statements[i].facts.binds}
+    result = []
+    for statement in program.failed:
+        names = {*statement.facts.binds, *statement.facts.touches} & has
+        if names and not statement.facts.imports:
+            result.append(_Failed(statement.place, tuple(sorted(names))))
+    return result
+
+
+def _adds_up(program: Program, index: int) -> str:
+    """The name from another cell that a statement adds to each time it runs; ``""`` if none."""
+    statement = program.statements[index]
+    facts = statement.facts
+    names = {n for n in facts.binds if n in facts.reads}
+    names |= {c.path[0] for c in facts.calls if len(c.path) == 2 and c.path[1] in _ADDS}
+    for name in sorted(names):
+        places = program.meaning(name, index).defs
+        if places and all(program.statements[p].position != statement.position for p in places):
+            return name
+    return ""

@@ -15,7 +15,7 @@ from kit.handler import HandlerVersion
 from kit.source.facts import Facts
 from kit.source.order import Edges, arrange
 from kit.source.program import END, Program
-from kit.source.reasons import missing_reason, reason_to_drop
+from kit.source.reasons import missing_reason, notes_of, reason_to_drop
 from kit.source.record import Cell
 from kit.source.statements import Statement
 
@@ -343,32 +343,7 @@ class _Slicer:
         return Decision(statement, False, reason, question)
 
     def _notes(self) -> list[str]:
-        notes = []
-        for unread in self.program.unreadable:
-            if unread.cell.ok:
-                notes.append(f"{unread.cell.label} is not Python and was left out.")
-        late = {
-            self.statements[i].cell.label
-            for i in self.kept
-            if self.statements[i].position > self.program.home
-        }
-        for label in sorted(late):
-            notes.append(
-                f"{label} ran after the handler's cell; the file has what it changed, as the "
-                "kernel has. Jobs that ran before it saw the older values."
-            )
-        for name, index in sorted(self.moved.items()):
-            notes.append(
-                f"`{name}` is defined in {self.statements[index].place}, which was run again "
-                "after its value had been used; the file defines it first."
-            )
-        for index in sorted(self.kept):
-            statement = self.statements[index]
-            for word in sorted(statement.facts.dynamic):
-                notes.append(
-                    f"{statement.place} uses {word}(): names it reads or defines cannot be seen."
-                )
-        return notes
+        return notes_of(self.program, self.kept, self.moved)
 
 
 def _who(statement: Statement) -> str:

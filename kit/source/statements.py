@@ -142,10 +142,13 @@ def _transform(source: str) -> str:
 def _line_map(typed: str, source: str) -> list[int]:
     """For each line of the transformed source its line as typed, from 1."""
     a, b = typed.splitlines(), source.splitlines()
-    result = [1] * len(b)
+    # IPython takes blank lines off the top
+    lead = next((i for i, line in enumerate(a) if line.strip()), 0)
+    a = a[lead:]
+    result = [lead + 1] * len(b)
     for _tag, a1, a2, b1, b2 in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         for k in range(b1, b2):
-            result[k] = min(a1 + (k - b1), max(a2 - 1, a1)) + 1
+            result[k] = lead + min(a1 + (k - b1), max(a2 - 1, a1)) + 1
     return result
 
 

@@ -12,7 +12,6 @@ and never silently run again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import threading
 import time
@@ -118,8 +117,7 @@ class LocalTarget:
             threads = [*self.retired, *([self._thread] if self._thread else [])]
         for thread in threads:
             thread.retired = True
-            with contextlib.suppress(RuntimeError):  # its loop is closed already
-                thread.loop.call_soon_threadsafe(thread.loop.stop)
+            thread.loop.call_soon_threadsafe(thread.loop.stop)
 
 
 async def _ended(entry: Entry, within_s: float) -> bool:
@@ -146,7 +144,7 @@ class HandlerThread:
 
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
-        while True:
+        while not self.retired:
             try:
                 self.loop.run_forever()
             except BaseException as exc:
@@ -155,11 +153,19 @@ class HandlerThread:
                 self.loop.call_exception_handler(
                     {"message": "a background task of a handler raised", "exception": exc}
                 )
-                continue
-            if self.retired:
-                break
-        if not self.entries:  # a task that never ends is not destroyed with a complaint
-            self.loop.close()
+        self._wind_down()
+
+    def _wind_down(self) -> None:
+        """End what still waits on a loop that nobody listens to any more."""
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        try:
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        except BaseException:  # SystemExit out of a handler's own task
+            pass
+        self.loop.close()
 
     def wake(self) -> None:
         self.loop.call_soon_threadsafe(self._pump)
@@ -193,7 +199,8 @@ class HandlerThread:
     async def _run(self, entry: Entry) -> None:
         try:
             outcome, extra = await run_entry(self._worker, entry, self.guard)
-            self._worker.finish(entry, outcome, extra)
+            if not self.retired:
+                self._worker.finish(entry, outcome, extra)
         finally:
             self.entries.discard(entry)
             entry.task = None

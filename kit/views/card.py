@@ -6,7 +6,7 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.controls import Controls
@@ -38,7 +38,6 @@ NO_VIEW = (
 #: what stands where the picture will be, until there is one
 _NO_PICTURE = {"text/plain": ""}
 _PICTURE_PX = (960, 320)
-Absences = Callable[[], Iterable[object]]
 
 
 class Face:
@@ -50,9 +49,6 @@ class Face:
     controls : Controls
     handler : str or None
         None shows the jobs of all handlers.
-    absences : callable or None
-        Why memory figures are missing, as things whose ``str`` is a sentence and whose ``source``
-        names the figure; asked each time the head is sent.
     all_sessions : bool
         Begin with the jobs of all sessions of the store.
     """
@@ -63,11 +59,9 @@ class Face:
         controls: Controls,
         handler: str | None,
         *,
-        absences: Absences | None = None,
         all_sessions: bool = False,
     ) -> None:
         self._store, self._controls, self._handler = store, controls, handler
-        self._absences = absences
         self._note: str | None = None
         self._noted_at = 0.0
         self._lock = threading.Lock()
@@ -152,7 +146,7 @@ class Face:
         """Content of the ``head`` message."""
         versions = self._versions()
         head: dict[str, Any] = {
-            "reason": self._reason(),
+            "reason": self._controls.memory_reason,
             "versions": [
                 {"handler": v.name, "version": v.version, "time": v.registered_at}
                 for v in sorted(versions, key=lambda v: v.registered_at)
@@ -174,13 +168,6 @@ class Face:
                 target="local",
             )
         return {"head": head, "note": self._note}
-
-    def _reason(self) -> str:
-        """Why there is no GPU figure; empty if there is nothing to say."""
-        for absence in self._absences() if self._absences is not None else ():
-            if getattr(absence, "source", "") == "vram":
-                return str(absence)
-        return ""
 
     def _describe(self) -> Picture:
         """The static picture of now, read from the journal."""
@@ -282,7 +269,13 @@ class Face:
         from kit.views.plots import timeline  # imports matplotlib: 0.7 s, once, at rest
 
         session = None if self._live.feed.all_sessions else self._controls.session_id
-        figure = timeline(self._store, session=session, handler=self._handler, limit=200)
+        figure = timeline(
+            self._store,
+            session=session,
+            handler=self._handler,
+            limit=200,
+            reason=self._controls.memory_reason,
+        )
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
@@ -301,19 +294,10 @@ class Card(Face):
     controls : Controls
     handler : str
         The handler's name.
-    absences : callable or None
-        Why memory figures are missing; see ``Sampler.absences``.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        controls: Controls,
-        handler: str,
-        *,
-        absences: Absences | None = None,
-    ) -> None:
-        super().__init__(store, controls, handler, absences=absences)
+    def __init__(self, store: Store, controls: Controls, handler: str) -> None:
+        super().__init__(store, controls, handler)
 
 
 def show_job(store: Store, controls: Controls, key: Any) -> None:

@@ -155,8 +155,10 @@ class Live:
         """A message from a page. Returns at once: what takes time goes to the view thread."""
         kind = content.get("t")
         if kind == "hello":
-            self.seen = True
+            first, self.seen = not self.seen, True
             views.call(self._welcome)
+            if first:  # what was left undone because nobody would have seen it
+                views.call(self._changed)
         elif kind == "job":
             views.call(lambda: self._job(content))
         elif kind in ("input", "wire", "more", "media"):

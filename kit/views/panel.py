@@ -6,7 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from kit.controls import Controls
-from kit.views.card import Absences, Face
+from kit.views.card import Face
 
 if TYPE_CHECKING:
     from kit.store import Store
@@ -24,8 +24,6 @@ class Panel:
     controls : Controls
     all_sessions : bool
         All jobs of the store instead of this session's; the view has a switch for it too.
-    absences : callable or None
-        Why memory figures are missing; see ``Sampler.absences``.
     """
 
     def __init__(
@@ -34,13 +32,10 @@ class Panel:
         controls: Controls,
         *,
         all_sessions: bool = False,
-        absences: Absences | None = None,
     ) -> None:
         faces = _faces.setdefault(store, {})
         if all_sessions not in faces:
-            faces[all_sessions] = Face(
-                store, controls, None, absences=absences, all_sessions=all_sessions
-            )
+            faces[all_sessions] = Face(store, controls, None, all_sessions=all_sessions)
         self._face = faces[all_sessions]
 
     def show(self) -> None:

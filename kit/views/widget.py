@@ -87,7 +87,9 @@ class Line:
 
     def close(self) -> None:
         """End the model; pages drop their views of it."""
+        layout = self.widget.layout
         self.widget.close()
+        layout.close()  # every widget brings one, a model of its own that does not end with it
 
     def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         if isinstance(content, dict):

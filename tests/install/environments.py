@@ -26,21 +26,26 @@ class Environment:
     name : str
         Folder below build/.
     packages : sequence of str
-        Arguments of the first ``pip install``; the key under which the environment is kept.
+        Arguments of the first ``pip install``; with the content of the files among them, and
+        ``key``, what the environment is kept under.
+    python : str
+        The interpreter.
     """
 
-    def __init__(self, name: str, packages: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, packages: Sequence[str], *, python: str = sys.executable, key: str = ""
+    ) -> None:
         self.folder = ROOT / "build" / name
         self.bin = self.folder / "bin"
         self.python = self.bin / "python"
         files = [Path(argument) for argument in packages if Path(argument).is_file()]
-        told = "\0".join([*packages, sys.version, str(self.folder)]).encode()
+        told = "\0".join([*packages, python, key, sys.version, str(self.folder)]).encode()
         key = hashlib.sha256(told + b"".join(path.read_bytes() for path in files)).hexdigest()
         stamp = self.folder / "installed"
         if stamp.exists() and stamp.read_text() == key:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", self.folder], check=True)
+        subprocess.run([python, "-m", "venv", self.folder], check=True)
         # compiled when first imported: half the time of a large install goes into compiling it all
         self.pip("install", "--no-compile", *packages)
         stamp.write_text(key)
@@ -59,10 +64,7 @@ class Environment:
         """
         ran = subprocess.run([self.python, *PIP, *arguments], capture_output=True, text=True)
         if ran.returncode:
-            with tempfile.TemporaryDirectory() as folder:
-                probe = ["download", "--no-deps", "--no-cache-dir", "-d", folder, "packaging"]
-                if subprocess.run([sys.executable, *PIP, *probe], capture_output=True).returncode:
-                    pytest.skip("install: no package index can be reached")
+            skip_without_index()
             pytest.fail(f"pip {' '.join(map(str, arguments))}\n{ran.stdout}{ran.stderr}")
         return ran.stdout
 
@@ -90,6 +92,14 @@ class Environment:
             "KIT_HOME": str(home / "kit"),
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
         }
+
+
+def skip_without_index() -> None:
+    """Skip the test if no package index answers: then a failed install says nothing of the kit."""
+    with tempfile.TemporaryDirectory() as folder:
+        probe = ["download", "--no-deps", "--no-cache-dir", "-d", folder, "packaging"]
+        if subprocess.run([sys.executable, *PIP, *probe], capture_output=True).returncode:
+            pytest.skip("install: no package index can be reached")
 
 
 def wheel(folder: Path) -> Path:

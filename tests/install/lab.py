@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,20 @@ class Lab:
         if not self._listens.wait(60):
             self.close()
             pytest.fail("JupyterLab did not start\n" + "".join(self.log))
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        # it says where it listens shortly before it does
+        until = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/api?token={TOKEN}", timeout=5).close()
+                return
+            except OSError:
+                if time.monotonic() > until:
+                    self.close()
+                    raise
+                time.sleep(0.1)
 
     @property
     def pid(self) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.install.environments import ROOT, Environment, tree_rss_bytes
+from tests.install.environments import ROOT, Environment, skip_without_index, tree_rss_bytes
+from tests.install.lab import TOKEN, Lab
 
 pytestmark = [pytest.mark.install, pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -42,36 +42,31 @@ def test_the_quickstart_runs_beside_a_server_in_two_gigabytes(
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, checkout / part)
     environ = environment.environ(tmp_path / "home")
-    subprocess.run(["bash", "binder/postBuild"], cwd=checkout, env=environ, check=True)
+    built = subprocess.run(
+        ["bash", "binder/postBuild"], cwd=checkout, env=environ, capture_output=True, text=True
+    )
+    if built.returncode:
+        skip_without_index()
+        pytest.fail(built.stdout + built.stderr)
 
     peak = 0
-    running: list[subprocess.Popen[str]] = []
+    watched: list[int] = []
+    server: Lab | None = None
     over = threading.Event()
 
     def watch() -> None:
         nonlocal peak
         while not over.wait(0.05):
-            peak = max(peak, sum(tree_rss_bytes(process.pid) for process in running))
+            peak = max(peak, sum(map(tree_rss_bytes, watched)))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        # as Binder starts it; the port is the system's choice and read from its own words
-        lab = ["-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
-        token = ["--IdentityProvider.token=t", "--LabApp.news_url="]
-        server = subprocess.Popen(
-            [environment.python, *lab, *token],
-            cwd=checkout,
-            env=environ,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        running.append(server)
-        url = address(server)
+        server = Lab(environment, checkout, tmp_path / "home")
+        watched.append(server.pid)
         path = "notebooks/01_quickstart.ipynb"
         for page in (f"lab/tree/{path}", f"api/contents/{path}"):
-            with urllib.request.urlopen(f"{url}/{page}?token=t", timeout=30) as answer:
+            with urllib.request.urlopen(f"{server.url}/{page}?token={TOKEN}", timeout=30) as answer:
                 assert answer.status == 200
         demo = subprocess.Popen(
             [environment.python, "notebooks/demo.py"],
@@ -80,31 +75,14 @@ def test_the_quickstart_runs_beside_a_server_in_two_gigabytes(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
-        running.append(demo)
+        watched.append(demo.pid)
         told, _ = demo.communicate(timeout=300)
         assert demo.returncode == 0, told
     finally:
         over.set()
         watcher.join()
-        for process in running:
-            process.terminate()
-            process.wait(30)
+        if server is not None:
+            server.close()
     assert 100_000_000 < peak < LIMIT_BYTES, f"{peak / 1e6:.0f} MB"
     print(f"peak of server, kernel and workers: {peak / 1e6:.0f} MB")
-
-
-def address(server: subprocess.Popen[str]) -> str:
-    """The server's address from its log."""
-    assert server.stderr is not None
-    until = time.monotonic() + 60
-    for line in server.stderr:
-        if "http://127.0.0.1:" in line:
-            port = line.split("http://127.0.0.1:")[1].split("/")[0]
-            # whatever else it says must not fill the pipe
-            threading.Thread(target=server.stderr.read, daemon=True).start()
-            return f"http://127.0.0.1:{port}"
-        if time.monotonic() > until:
-            break
-    pytest.fail("the server did not say where it listens")

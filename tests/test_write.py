@@ -1,0 +1,336 @@
+"""Writing a bundle: only where told, never over what is not ours, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.errors import ExportError
+from kit.export import write
+from kit.export.write import MANIFEST, check_free, place_of, write_bundle
+
+FILES = {"handler.py": "print(1)\n", "requirements.txt": "runpod==1.12.0\n"}
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def put(path: Path, files: dict[str, str] = FILES, *, overwrite: bool = False) -> tuple[str, ...]:
+    place = place_of(path)
+    check_free(place, overwrite=overwrite)
+    return write_bundle(place, files, {"kit": "test"}, overwrite=overwrite)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Everything below a folder, links not followed."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        elif path.is_file():
+            found[name] = path.read_text(errors="replace")
+        else:
+            found[name] = "/"
+    return found
+
+
+def test_a_bundle_is_written_with_its_manifest(tmp_path: Path) -> None:
+    assert put(tmp_path / "deep" / "worker") == ("handler.py", "requirements.txt", MANIFEST)
+    folder = tmp_path / "deep" / "worker"
+    assert tree(folder).keys() == {*FILES, MANIFEST}
+    assert json.loads((folder / MANIFEST).read_text())["files"].keys() == FILES.keys()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert [p.name for p in folder.parent.iterdir()] == ["worker"]
+
+
+def test_an_unedited_bundle_is_replaced_and_litter_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    put(tmp_path / "w", {**FILES, "test_input.json": "{}"})
+    (tmp_path / "w" / "__pycache__").mkdir()
+    (tmp_path / "w" / "__pycache__" / "handler.pyc").write_bytes(b"x")
+    (tmp_path / "w" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "w" / ".DS_Store").write_bytes(b"x")
+    put(tmp_path / "w", {"handler.py": "print(2)\n"})
+    assert tree(tmp_path / "w").keys() == {"handler.py", MANIFEST}
+    assert (tmp_path / "w" / "handler.py").read_text() == "print(2)\n"
+
+
+def test_a_deleted_file_of_ours_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    put(tmp_path / "w")
+    (tmp_path / "w" / "requirements.txt").unlink()
+    put(tmp_path / "w")
+    assert tree(tmp_path / "w").keys() == {*FILES, MANIFEST}
+
+
+def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir(mode=0o700)
+    put(tmp_path / "w")
+    assert stat.S_IMODE((tmp_path / "w").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("handler.py (edited)", lambda w: (w / "handler.py").write_text("edited")),
+        ("notes.txt", lambda w: (w / "notes.txt").write_text("mine")),
+        ("src", lambda w: (w / "src").mkdir()),
+        ("handler.py", lambda w: ((w / "handler.py").unlink(), (w / "handler.py").mkdir())),
+        (
+            "requirements.txt",
+            lambda w: ((w / "requirements.txt").unlink(), (w / "requirements.txt").symlink_to("x")),
+        ),
+        (MANIFEST, lambda w: (w / MANIFEST).write_text("{}")),
+        ("handler.py", lambda w: (w / MANIFEST).unlink()),
+        ("handler.py", lambda w: (w / MANIFEST).write_text("[" * 10_000)),
+        ("new?line", lambda w: (w / "new\nline").write_text("")),
+    ],
+)
+def test_what_is_not_ours_is_refused_by_name(tmp_path: Path, name: str, spoil: object) -> None:
+    put(tmp_path / "w")
+    spoil(tmp_path / "w")  # type: ignore[operator]
+    before = tree(tmp_path)
+    with pytest.raises(ExportError) as refused:
+        put(tmp_path / "w", {"handler.py": "new\n"})
+    assert name in str(refused.value)
+    assert "overwrite=True" in str(refused.value)
+    assert tree(tmp_path) == before
+
+
+def test_the_bundle_itself_refuses_too_not_only_the_check_before_it(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "mine.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"mine\.txt"):
+        write_bundle(place_of(tmp_path / "w"), FILES, {}, overwrite=False)
+
+
+def test_overwrite_replaces_our_files_and_leaves_the_others(tmp_path: Path) -> None:
+    put(tmp_path / "w", {**FILES, "old.json": "{}"})
+    w = tmp_path / "w"
+    (w / "handler.py").write_text("edited")
+    (w / "notes.txt").write_text("mine")
+    (w / ".git" / "objects").mkdir(parents=True)
+    (w / ".git" / "objects" / "ab").write_text("object")
+    (w / "link").symlink_to("/etc/hostname")
+    (w / "pipe-dir").symlink_to("..", target_is_directory=True)
+    put(w, FILES, overwrite=True)
+    found = tree(w)
+    assert found["handler.py"] == FILES["handler.py"]
+    assert found["notes.txt"] == "mine"
+    assert found[".git/objects/ab"] == "object"
+    assert found["link"] == "-> /etc/hostname"
+    assert found["pipe-dir"] == "-> .."
+    assert "old.json" not in found  # ours, from an earlier export, and no longer part of it
+    assert [p.name for p in tmp_path.iterdir()] == ["w"]
+
+
+# -- hostile targets ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Path]:
+    """A folder to work in, with neighbours that must not change."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out-secret").mkdir()
+    (tmp_path / "out-secret" / "key").write_text("untouched")
+    (tmp_path / "file").write_text("untouched")
+    (tmp_path / "inside").symlink_to("out", target_is_directory=True)
+    (tmp_path / "outside").symlink_to("out-secret", target_is_directory=True)
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    before = Path.cwd()
+    os.chdir(tmp_path / "out")
+    yield tmp_path
+    os.chdir(before)
+
+
+def lexical(target: str) -> str:
+    """The absolute path a target reads as, no link followed."""
+    return os.path.abspath(target)  # noqa: PTH100
+
+
+REFUSED = [
+    "", ".", "..", "../out-secret", "../file", "../file/worker", "../inside", "../outside",
+    "../dangling", "../loop", "../loop/x", "/", "//", "/dev/null", "/dev/null/worker", "/proc/1",
+    "/proc/self/worker", "a\0b", "a\nb", "a\rb", "a\x1b[2Jb", "\x7f", "x" * 5000, "y" * 300,
+    "x/" * 3000, "/etc", "/dev/full/x", "\ud800" * 3 + "\0",
+]  # fmt: skip
+ALLOWED = [
+    "worker", "worker/", "./worker", "a/../worker", "trailing.", "sp ace", " lead", "-rf", "--",
+    "$(touch x)", "`touch x`", ";touch x", "a;b", "wörker", "раypal", "\u202etxt.exe", "con", "nul",
+    "..worker", "...", "wor\\ker", "%2e%2e", "*", "?", "'\"", "x" * 200, "deep/er/still", "~", "~x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", REFUSED, ids=lambda t: repr(t)[:30])
+def test_hostile_targets_are_refused_and_nothing_is_written(sandbox: Path, target: str) -> None:
+    before = tree(sandbox)
+    with pytest.raises(ExportError) as refused:
+        put(Path(target), FILES)
+    assert str(refused.value).isprintable()
+    assert tree(sandbox) == before
+
+
+@pytest.mark.parametrize("target", ALLOWED, ids=lambda t: repr(t)[:30])
+def test_odd_but_harmless_targets_are_written_where_they_say(sandbox: Path, target: str) -> None:
+    before = tree(sandbox)
+    put(Path(target), FILES)
+    after = tree(sandbox)
+    new = {name for name in after if name not in before}
+    where = os.path.relpath(lexical(target), sandbox)
+    assert where.startswith("out" + os.sep)
+    assert {f"{where}/{name}" for name in (*FILES, MANIFEST)} <= new
+    assert all(name.startswith(where) or where.startswith(name + "/") for name in new)
+    assert {name: after[name] for name in before} == before
+
+
+def test_random_targets_write_nothing_outside(sandbox: Path) -> None:
+    seed = 20261122
+    rng = random.Random(seed)
+    parts = ["..", ".", "a", "b c", "inside", "outside", "../inside", "é", "x\ty", "loop", "", "~"]
+    neighbours = {n: v for n, v in tree(sandbox).items() if not n.startswith("out/")}
+    written = 0
+    for _ in range(300):
+        target = "/".join(rng.choice(parts) for _ in range(rng.randint(1, 4)))
+        if lexical(target).startswith(f"{sandbox}{os.sep}"):
+            try:
+                put(Path(target), {"handler.py": "x"})
+                written += 1
+            except ExportError:
+                pass
+        now = {n: v for n, v in tree(sandbox).items() if n in neighbours}
+        assert now == neighbours, f"seed {seed}, {target!r}"
+    assert written
+
+
+def test_a_link_swapped_in_between_check_and_write_is_not_followed(sandbox: Path) -> None:
+    """The parent is held by descriptor and the last name is never followed."""
+    place = place_of(Path("worker"))
+    (sandbox / "out" / "worker").symlink_to("../out-secret", target_is_directory=True)
+    before = tree(sandbox / "out-secret")
+    try:
+        write_bundle(place, FILES, {}, overwrite=True)
+    except ExportError:
+        pass
+    assert tree(sandbox / "out-secret") == before
+
+
+def test_a_parent_that_cannot_be_written(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        # root may write anywhere but where nobody can
+        target = Path("/proc/self/task/worker")
+    else:
+        tmp_path.chmod(0o500)
+        target = tmp_path / "worker"
+    with pytest.raises(ExportError, match="cannot be written"):
+        put(target)
+
+
+# -- crashes ------------------------------------------------------------------------------------
+
+WRITER = """
+import sys
+from pathlib import Path
+from kit.export.write import place_of, write_bundle
+target, version, big = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+files = {f"{name}.txt": version + "\\n" + version * big for name in "abcdef"}
+print("ready", flush=True)
+sys.stdin.readline()
+write_bundle(place_of(target), files, {"kit": version}, overwrite=False)
+print("done", flush=True)
+"""
+
+
+def versions(folder: Path) -> set[str]:
+    names = {p.name for p in folder.iterdir()}
+    assert names == {f"{n}.txt" for n in "abcdef"} | {MANIFEST}
+    found = {p.read_text().partition("\n")[0] for p in folder.glob("*.txt")}
+    found.add(json.loads((folder / MANIFEST).read_text())["kit"])
+    sizes = {p.stat().st_size for p in folder.glob("*.txt")}
+    assert len(sizes) == 1
+    return found
+
+
+@pytest.mark.fault
+def test_killed_while_writing_the_old_or_the_new_bundle_is_whole(tmp_path: Path) -> None:
+    seed = 7
+    rng = random.Random(seed)
+    target = tmp_path / "worker"
+    seen: dict[str, int] = {"old": 0, "new": 0}
+    first = {f"{n}.txt": "v0\n" + "v0" * 50_000 for n in "abcdef"}
+    write_bundle(place_of(target), first, {"kit": "v0"}, overwrite=False)
+    current = "v0"
+    for attempt in range(1, 31):
+        version = f"v{attempt}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(target), version, "50000"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        time.sleep(rng.uniform(0, 0.03))
+        process.kill()
+        process.communicate()
+        found = versions(target)
+        assert len(found) == 1, f"seed {seed}, attempt {attempt}: {found}"
+        now = found.pop()
+        assert now in (current, version), f"seed {seed}, attempt {attempt}"
+        seen["new" if now == version else "old"] += 1
+        current = now
+    # and what the killed left behind is cleared up by the next one
+    write_bundle(place_of(target), FILES, {"kit": "last"}, overwrite=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["worker"]
+    assert seen["old"], seen
+
+
+def test_a_bundle_set_aside_by_a_killed_export_is_put_back(tmp_path: Path) -> None:
+    """Where a file system cannot exchange two names there is a moment between two renames."""
+    put(tmp_path / "w")
+    before = tree(tmp_path / "w")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    prefix = f"{write._prefix(place_of(tmp_path / 'w'))}{process.pid}-0123abcd"
+    (tmp_path / "w").rename(tmp_path / f"{prefix}-old")
+    (tmp_path / prefix).mkdir()
+    (tmp_path / prefix / "handler.py").write_text("half")
+    (tmp_path / ".w.kit-elsewhere-1-0123abcd").mkdir()  # another machine's: not ours to judge
+    (tmp_path / f"{write._prefix(place_of(tmp_path / 'w'))}{os.getpid()}-0123abcd").mkdir()
+    with write._opened(tmp_path) as parent:
+        write._recover(place_of(tmp_path / "w"), parent)
+    assert tree(tmp_path / "w") == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_full_disk_leaves_the_old_bundle(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    put(tmp_path / "w")
+    before = tree(tmp_path)
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "from pathlib import Path\n"
+        "from kit.errors import ExportError\n"
+        "from kit.export.write import place_of, write_bundle\n"
+        "try:\n"
+        "    write_bundle(place_of(Path(sys.argv[1])), {'handler.py': 'x' * 5000}, {}, overwrite=False)\n"
+        "except ExportError as e:\n"
+        "    print(e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "w")],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    assert "cannot be written" in done.stdout
+    assert "File too large" in done.stdout
+    assert tree(tmp_path) == before
+    assert resource
