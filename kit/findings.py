@@ -39,6 +39,8 @@ CATALOGUE = {
     "K226": "a cold start",
     "K227": "the worker's own pacing: one take a second",
     "K228": "a result that never arrived from a real worker",
+    "K229": "refresh_worker",
+    "K230": "memory that grows with every job",
 }
 
 
@@ -301,4 +303,30 @@ def never_posted(why: str) -> Finding:
         f"The real worker took the job and posted no result: {why[:300]}. On RunPod the client would "
         "wait until the execution timeout.",
         remedy="Return what json.dumps accepts, and raise only Exceptions.",
+    )
+
+
+def refreshes(option: bool) -> Finding:
+    if option:
+        return Finding(
+            "K229",
+            "refresh_worker in start(): after this job the worker process exits, and the next job waits "
+            "for a cold start. Here the kernel and its model stay.",
+            remedy="Leave it out unless a job leaves something behind that the next must not see.",
+        )
+    return Finding(
+        "K229",
+        "The result asks for a refresh: the platform stops this worker (the process itself goes on "
+        "until then), and the next job waits for a cold start. Here the kernel and its model stay.",
+        remedy="Leave refresh_worker out unless the worker is broken.",
+    )
+
+
+def memory_grows(kind: str, mib: float, jobs: int) -> Finding:
+    what = "VRAM" if kind == "vram" else "Memory"
+    return Finding(
+        "K230",
+        f"{what} grew with each of the last {jobs} jobs, by {mib:,.0f} MiB a job; a worker that lives "
+        "long runs out of it.",
+        remedy="Look for a list or cache that keeps results, or tensors that keep their graph.",
     )

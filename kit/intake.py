@@ -64,13 +64,16 @@ class Intake:
         where = self._session.check_target(self._session.target if target is None else target)
         if timeout_s is not None and not timeout_s > 0:
             raise UsageError(f"timeout_s is {timeout_s!r}; give seconds above 0, or None.")
+        policy = request.policy
+        limits = [t for t in (timeout_s, policy.execution_timeout_s) if t is not None]
         return Entry(
             self._new_key(),
             request.id,
             handler,
             request.text,
             target=where,
-            timeout_s=timeout_s,
+            timeout_s=min(limits, default=None),
+            ttl_s=policy.ttl_s,
             context=contextvars.copy_context() if context is None else context,
             gate=gate,
             cell=self._session.cell,

@@ -51,6 +51,8 @@ def error_of(view: JobView) -> JobError:
     """The exception for a job that ended other than COMPLETED."""
     at: dict[str, Any] = {"job_id": view.id, "job_key": view.key, "attempt": view.attempt}
     reason = view.error.message if view.error else ""
+    if view.state is JobState.TIMED_OUT and reason:
+        return JobTimedOut(f"job {view.id} timed out: {reason}.", **at)
     if view.state is JobState.TIMED_OUT:
         return JobTimedOut(
             f"job {view.id} was stopped after {view.timeout_s:g} s (timeout_s). "

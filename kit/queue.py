@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from kit.errors import StoreError
 from kit.events import EventKind, Finding, JobKey
 from kit.handler import Handler
 from kit.joblog import JobLog
+from kit.store import Store
 
 #: requests kept in memory while they wait, in characters; the rest is read back when its turn comes
 QUEUE_CHARS = 32_000_000
@@ -37,9 +39,9 @@ class Entry:
     """One attempt of one job, from the queue to its end. Internal and mutable; others see events."""
 
     __slots__ = (
-        "attempt", "cell", "closed", "context", "echo", "gate", "handler", "id", "key", "log",
+        "attempt", "cell", "closed", "context", "echo", "expired", "gate", "handler", "id", "key", "log",
         "notes", "order", "owner", "queued_at", "request", "reserved", "resident", "seq_chunk", "slot",
-        "started_at", "stopping", "target", "task", "timeout_s", "worker",
+        "started_at", "stopping", "target", "task", "timeout_s", "ttl_s", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,7 @@ class Entry:
         target: str = "local",
         attempt: int = 1,
         timeout_s: float | None = None,
+        ttl_s: float | None = None,
         context: contextvars.Context | None = None,
         gate: Gate | None = None,
         cell: object = None,
@@ -60,7 +63,9 @@ class Entry:
         self.key, self.id, self.handler, self.target = key, id, handler, target
         self.request: str | None = request
         self.attempt, self.timeout_s, self.context, self.gate = attempt, timeout_s, context, gate
-        self.cell, self.resident = cell, resident
+        self.cell, self.resident, self.ttl_s = cell, resident, ttl_s
+        #: whether its ttl was over before its end
+        self.expired = False
         #: findings that are known before it runs; journaled with its QUEUED row
         self.notes: tuple[Finding, ...] = ()
         #: whether what it prints is shown under the cell as well (``kit.debug``)
@@ -185,3 +190,27 @@ class Queue:
     def _forget(self, entry: Entry) -> None:
         if entry.request is not None and not entry.resident:
             self._chars -= len(entry.request)
+
+
+def rescaled(modifier: Callable[[int], int], current: int) -> tuple[int, str | None]:
+    """What a handler's ``concurrency_modifier`` wants, or what it has now and the complaint."""
+    try:
+        given: object = modifier(current)  # user code, whatever its annotation says
+    except Exception as exc:
+        return current, f"raised {type(exc).__name__}: {exc}"
+    if isinstance(given, int) and given >= 1:
+        return given, None
+    return current, f"returned {given!r}"
+
+
+def read_back(entry: Entry, store: Store) -> str:
+    """The request of a job that was taken; from the journal if it was put aside there."""
+    if entry.request is None:
+        view = store.view(entry.key)
+        if view is None or view.request is None:
+            raise StoreError(
+                f"the request of job {entry.id} is no longer in {store.path}: the "
+                "journal's payload cap dropped it while it waited. Run it again."
+            )
+        entry.request = view.request
+    return entry.request

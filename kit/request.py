@@ -11,6 +11,8 @@ from kit.errors import UsageError
 from kit.events import Finding
 from kit.findings import withheld
 from kit.payload import encode, size_findings
+from kit.policy import NONE as NO_POLICY
+from kit.policy import Policy, policy_of
 from kit.secret import strip_request
 
 _BESIDE_INPUT = frozenset({"webhook", "policy", "s3Config"})
@@ -31,12 +33,15 @@ class Request:
         What may be written to disk: the same without secrets.
     findings : tuple of Finding
         About the input's way through JSON.
+    policy : Policy
+        What the request asks for itself.
     """
 
     id: str
     text: str
     stored: str
     findings: tuple[Finding, ...]
+    policy: Policy = NO_POLICY
 
     @property
     def withholds(self) -> bool:
@@ -61,7 +66,8 @@ def make(value: Any = _MISSING, *, input: Any = _MISSING, request: Any = _MISSIN
     Raises
     ------
     UsageError
-        None or several were given, or ``request`` is not a dict with ``input``.
+        None or several were given, ``request`` is not a dict with ``input``, or its ``policy`` is
+        outside RunPod's ranges.
     PayloadError
         The input cannot be sent as JSON; ``.path`` says where.
     """
@@ -85,7 +91,7 @@ def make(value: Any = _MISSING, *, input: Any = _MISSING, request: Any = _MISSIN
     notes = [*whole.findings, *size_findings(whole.size_bytes, "input")]
     if stored != whole.text:
         notes.append(withheld([k for k in fields if kept.get(k) != fields[k]]))
-    return Request(id, whole.text, stored, tuple(notes))
+    return Request(id, whole.text, stored, tuple(notes), policy_of(fields))
 
 
 def _fields(request: Any) -> dict[str, Any]:

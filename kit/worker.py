@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from kit import findings
@@ -37,9 +38,11 @@ from kit.events import (
     Started,
     Stuck,
 )
+from kit.growth import Growth
 from kit.outcome import Outcome
-from kit.queue import Entry, Queue
+from kit.queue import Entry, Queue, read_back, rescaled
 from kit.store import Store
+from kit.verdict import expiry, verdict
 
 #: events not yet in the journal above which a stream waits for the disk
 BACKLOG = 1_024
@@ -83,6 +86,7 @@ class Worker:
         self._targets: dict[str, Any] = {}
         self._timers: dict[JobKey, asyncio.TimerHandle] = {}
         self._closing = False
+        self._growth = Growth()
         self._told: set[tuple[str, int]] = set()
         #: why the journal cannot be written at the moment; None when all is well
         self.fault: StoreError | None = None
@@ -128,6 +132,9 @@ class Worker:
                 entry.worker = self
                 self._live[entry.key] = entry
                 self._queue.put(entry)
+        for entry in entries:
+            if entry.ttl_s is not None:
+                self.call_later(entry.ttl_s, partial(self._expire, entry))
         for name in {entry.target for entry in entries}:
             self._targets[name].wake()
 
@@ -190,21 +197,14 @@ class Worker:
             return True
 
     def _rescale(self, modifier: Callable[[int], int], head: Entry) -> int:
-        current = self._queue.limit(head)
-        try:
-            limit = modifier(current)
-        except Exception as exc:
-            self._find(head, findings.bad_modifier(f"raised {type(exc).__name__}: {exc}"))
-            return current
-        given: object = limit  # it is user code, whatever its annotation says
-        if isinstance(given, int) and given >= 1:
-            at = (head.handler.name, head.handler.version)
-            if given > 1 and head.handler.kind.blocks and at not in self._told:
-                self._told.add(at)  # once per version, not once per job
-                self._find(head, findings.sync_concurrency(given))
-            return given
-        self._find(head, findings.bad_modifier(f"returned {given!r}"))
-        return current
+        limit, complaint = rescaled(modifier, self._queue.limit(head))
+        at = (head.handler.name, head.handler.version)
+        if complaint:
+            self._find(head, findings.bad_modifier(complaint))
+        elif limit > 1 and head.handler.kind.blocks and at not in self._told:
+            self._told.add(at)  # once per version, not once per job
+            self._find(head, findings.sync_concurrency(limit))
+        return limit
 
     def _begin(self, entry: Entry) -> Entry:
         entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots
@@ -218,15 +218,7 @@ class Worker:
 
     def request_of(self, entry: Entry) -> str:
         """The request text of a job that was taken; reads the journal if it was put aside there."""
-        if entry.request is None:
-            view = self._store.view(entry.key)
-            if view is None or view.request is None:
-                raise StoreError(
-                    f"the request of job {entry.id} is no longer in {self._store.path}: the "
-                    "journal's payload cap dropped it while it waited. Run it again."
-                )
-            entry.request = view.request
-        return entry.request
+        return read_back(entry, self._store)
 
     # -- what targets report --------------------------------------------------------------------
 
@@ -257,15 +249,8 @@ class Worker:
             if entry.closed:
                 return
             memory = self._release(entry)
-        kind, done, error, lost = outcome.kind, outcome.done, outcome.error, outcome.lost
-        if entry.stopping is not None:
-            # The platform had given its verdict before the handler came back.
-            kind, done, error, lost = entry.stopping, None, None, None
-        notes = list(outcome.findings if entry.stopping is None else ())
-        if took is not None and took > 600:
-            notes.append(findings.over_default_timeout(took))
-        took_ms = None if took is None else round(took * 1e3, 3)
-        self._end(entry, kind, Ended(took_ms, error, lost, memory), done, [*notes, *extra])
+        kind, done, ended, notes = verdict(entry, outcome, took, memory, self._growth)
+        self._end(entry, kind, ended, done, [*notes, *extra])
 
     def lost(self, entry: Entry, reason: str) -> None:
         """Nobody can be running this job any more."""
@@ -456,9 +441,14 @@ class Worker:
         if verdict is EventKind.CANCELLED:
             self._post(entry, EventKind.CANCEL_ASKED, CancelAsked())
         if queued:
-            self._end(entry, verdict, Ended(), None, [])
+            self._end(entry, verdict, Ended(None, expiry(entry)), None, [])
         if (not queued or entry.reserved) and entry.target in self._targets:
             self.loop.create_task(self._targets[entry.target].stop(entry))
+
+    def _expire(self, entry: Entry) -> None:
+        if self._live.get(entry.key) is entry:
+            entry.expired = True
+            self._stop(entry.key, EventKind.TIMED_OUT)
 
     def cancel_all(self, keys: Iterable[JobKey]) -> None:
         for key in keys:

@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # what happens
     "run": (
         *("capture", "guard", "joblog", "outcome", "queue", "runner", "streaming", "torchstate"),
-        *("emulator", "fit", "gpu", "rss", "sampler", "targets", "trace", "worker"),
+        *("emulator", "fit", "gpu", "growth", "rss", "sampler", "targets", "trace", "verdict", "worker"),
     ),
     "show": ("views",),
     "export": ("export",),

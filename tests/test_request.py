@@ -70,7 +70,7 @@ def test_ids_are_made_when_missing_and_never_twice() -> None:
 
 
 def test_the_handler_gets_the_keys_of_a_request_unchanged() -> None:
-    request = {"id": "a", "input": {"x": 1}, "policy": {"executionTimeout": 5}, "extra": [1]}
+    request = {"id": "a", "input": {"x": 1}, "policy": {"executionTimeout": 5000}, "extra": [1]}
     made = make(request)
     assert json.loads(made.text) == {k: v for k, v in request.items() if k != "id"}
     assert request["id"] == "a", "what was given is left alone"
