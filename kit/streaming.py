@@ -111,6 +111,7 @@ async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | N
     try:
         f"{part}"  # logged inside the worker's own `try`: fails there as the handler's error
     except Exception as exc:
+        exc.__context__ = None  # the fault is ours; the worker's traceback does not have it
         if (silent := speechless(exc)) is not None:
             return silent
         _, error = failure(exc, this)
