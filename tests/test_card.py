@@ -232,7 +232,7 @@ def test_text_of_the_job_that_is_looked_at_comes_live_and_once(session: Session)
     until(lambda: session.store.view(job.key).stream, "the first chunk")  # type: ignore[union-attr]
     line.live.hear({"t": "job", "i": 0, "g": line.generation})
     first = line.wait("job")
-    assert first["stream"]["text"] == "a"
+    assert first["stream"]["text"] == {"head": ["a"], "tail": [], "left": 0}
     go.set()
     until(lambda: sum(len(m["chunks"]) for m in line.said("live")) >= 2, "two chunks")
     assert [c for m in line.said("live") for c in m["chunks"]] == ['"b"', '"c"']

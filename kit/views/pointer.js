@@ -222,7 +222,8 @@ class Pointer {
     const i = t.hovered;
     if (i < 0) {
       const running = beside.length ? `${plural(beside.length, "job")} running` : "idle";
-      return [preciseClock(time), running, now].filter(Boolean);
+      const reason = at.y > t.at.memoryTop ? t.board.reason : "";
+      return [preciseClock(time), running, now, reason].filter(Boolean);
     }
     const took = jobs.took(i, t.now);
     const state = stateWord(jobs.state[i]);

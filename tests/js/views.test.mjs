@@ -405,7 +405,7 @@ test("a closed line is noticed and a word from the kernel revives it", () => {
 
 test("text of a running job is added, not asked for again", () => {
   const { board, sent, hear } = boardWith();
-  hear({ t: "job", g: 3, i: 0, final: false, state: "IN_PROGRESS", logs: [], stream: { n: 1, text: "a", tree: null, live: [] }, progress: null, findings: [] });
+  hear({ t: "job", g: 3, i: 0, final: false, state: "IN_PROGRESS", logs: [], stream: { n: 1, text: { head: ["a"], tail: [], left: 0 }, tree: null, live: [] }, progress: null, findings: [] });
   const before = sent.length;
   hear({ t: "live", g: 3, i: 0, chunks: ['"b"', '"c"'], logs: [["stdout", "x\n"]], missed: 4 });
   assert.equal(board.detail.stream.n, 7);
