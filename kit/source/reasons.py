@@ -79,6 +79,10 @@ def reason_to_drop(
             words = ", ".join(f"`{n}`" for n in changed)
             return f"changes {words}, but through the kit, which a worker does not have", True
         return "is the kit's own", False
+    for name in facts.imports:
+        place = program.first_import(name, index)
+        if place != index and place in kept:
+            return f"`{name}` is imported in {program.statements[place].place} already", False
     early = _too_early(program, index, kept)
     if early:
         return early, False
