@@ -19,6 +19,8 @@ from kit.payload import encode, size_findings
 from kit.trace import trace
 
 _json_text = json.JSONEncoder(ensure_ascii=False).encode
+#: bound here: a handler may replace them
+_dumps = json.dumps
 
 
 class Emit(Protocol):
@@ -171,7 +173,7 @@ def failure(exc: Exception, this: Run) -> tuple[dict[str, Any], ErrorInfo]:
         "runpod_version": sdk_version(),
     }
     explain(exc, this)
-    return {"error": json.dumps(info)}, ErrorInfo(str(type(exc)), message, shown)
+    return {"error": _dumps(info)}, ErrorInfo(str(type(exc)), message, shown)
 
 
 _SDK_VERSION: list[str] = []
