@@ -112,6 +112,7 @@ def test_the_cursor_reads_job_neighbours_and_memory(card: Any, page: Page) -> No
     plot = card.locator(".kit-plot")
     box = plot.bounding_box()
     label = card.locator(".kit-label")
+    page.wait_for_timeout(3_000)  # samples are stored about once a second
     found = ""
     for x in range(80, int(box["width"]) - 10, 6):
         page.mouse.move(box["x"] + x, box["y"] + 40)
