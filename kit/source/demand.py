@@ -154,8 +154,8 @@ class Demand:
 
     def _follow(self, ask: _Ask, place: int, until: int) -> None:
         """Keep what changes the object of a definition, by whatever name, up to ``until``."""
-        name, who, held = ask.name, ask.who, ask.held
-        facts = self.statements[place].facts
+        name, held = ask.name, ask.held
+        facts, who = self.statements[place].facts, who_reads(self.statements[place])
         # what else the object is known as, and what it was made with: changed there, it changes
         for other in sorted(self.program.shares(name, place)):
             self._asked.append(_Ask(other, place, until, who, held=held, soft=True))

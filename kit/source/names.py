@@ -32,12 +32,10 @@ def facts_of(node: ast.stmt) -> Facts:
         return Facts(binds={n: True for n in bound}, reads=frozenset(n.id for n in names))
     if isinstance(node, ast.AnnAssign) and node.value is None:
         bound = set()  # `x: int` alone binds nothing
-    deletes = isinstance(node, ast.Delete)
+    deletes, augments = isinstance(node, ast.Delete), isinstance(node, ast.AugAssign)
     return Facts(
         # `x += y` may leave the object that `x` was
-        binds={}
-        if deletes
-        else {n: n in sure and not isinstance(node, ast.AugAssign) for n in bound},
+        binds={} if deletes else {n: n in sure and not augments for n in _in_order(node, bound)},
         unbinds=frozenset(bound) if deletes else _NOTHING,
         reads=frozenset(walker.now.reads),
         later=frozenset(walker.later),
@@ -56,6 +54,14 @@ def facts_of(node: ast.stmt) -> Facts:
         dynamic=frozenset(walker.dynamic),
         awaits=walker.awaits,
     )
+
+
+def _in_order(node: ast.stmt, bound: set[str]) -> list[str]:
+    """Names as they stand in the source: a set's own order changes from run to run."""
+    if len(bound) < 2:
+        return list(bound)
+    found = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in bound]
+    return list(dict.fromkeys([*found, *sorted(bound)]))
 
 
 class Walker(Actions, ast.NodeVisitor):
