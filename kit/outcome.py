@@ -113,6 +113,7 @@ def _unsendable(this: Run, result: dict[str, Any], fault: PayloadError) -> Outco
         # as the handler: a nesting too deep or a number too long fails there, as an error it posts.
         f"{result.get('output')}"
     except Exception as exc:
+        exc.__context__ = None  # our own fault; the worker has none
         if (silent := speechless(exc)) is not None:
             return silent
         body, error = failure(exc, this)

@@ -112,6 +112,7 @@ async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | N
     try:
         f"{part}"  # logged inside the worker's own `try`: fails there as the handler's error
     except Exception as exc:
+        exc.__context__ = None  # our own fault; the worker has none
         if (silent := speechless(exc)) is not None:
             return silent
         _, error = failure(exc, this)
