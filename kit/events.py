@@ -336,6 +336,7 @@ _TYPES: dict[EventKind, type[Any]] = {
 }
 _FIELDS = {t: tuple(f.name for f in dataclasses.fields(t)) for t in set(_TYPES.values())}
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_loads = json.loads
 _BOOL = {True: "true", False: "false"}
 
 
@@ -373,7 +374,7 @@ def decode(kind: EventKind, text: str) -> Data:
     Unknown keys are ignored, so that an older kit can read a newer journal.
     """
     cls = _TYPES[kind]
-    raw = json.loads(text)
+    raw = _loads(text)
     known = {name: raw[name] for name in _FIELDS[cls] if name in raw}
     if cls is Found:
         known["finding"] = Finding(**known["finding"])

@@ -23,6 +23,8 @@ _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _set_async_exc.restype = ctypes.c_int
 #: NULL. None would be raised as an exception, which it is not: a SystemError
 _NOTHING: Any = ctypes.py_object()
+#: bound here: a handler may replace them
+_clock = time.perf_counter
 
 
 class Stop(BaseException):
@@ -37,6 +39,11 @@ class Guard:
         self._armed: str | None = None
         self._thread = 0
         self._fired = False
+
+    @property
+    def holder(self) -> str | None:
+        """Key of the job whose code is on the stack right now; None if it is the loop's own."""
+        return self._armed
 
     def call(self, key: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call user code of job ``key``; :class:`Stop` may come out of it, and nowhere else."""
@@ -89,13 +96,13 @@ def _drive(
     step: Callable[..., Any] = inner.send if hasattr(inner, "send") else inner.__next__
     args: tuple[Any, ...] = (None,) if hasattr(inner, "send") else ()
     while True:
-        began = time.perf_counter()
+        began = _clock()
         try:
             waiting_for = guard.call(key, step, *args)
         except StopIteration as stop:
             return stop.value
         finally:
-            step_took(time.perf_counter() - began)
+            step_took(_clock() - began)
         try:
             sent = yield waiting_for
         except GeneratorExit:

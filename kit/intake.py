@@ -92,6 +92,7 @@ class Intake:
         entry.notes = self._notes(request, chosen)
         self._last[chosen.name] = request
         raised = run_here(self._session.worker, entry, request.stored)
+        self._session.wait(entry.key, None)  # until its end is in the journal
         if raised is not None:
             raise raised
         return Job(entry.key, entry.id, self._session).result()
@@ -168,7 +169,7 @@ class Intake:
         entry = Entry(
             key,
             view.id,
-            self._session.handler(view.handler if view.handler in self._session.handlers else None),
+            self._session.handler(view.handler),
             view.request,
             target=self._session.check_target(self._session.target),
             attempt=view.attempt + 1,

@@ -12,6 +12,9 @@ from kit.events import ErrorInfo, Finding, JobKey, JobState, JobView, MemoryUse
 
 __all__ = ["Job", "JobSource", "JobState", "Wire", "wire_of"]
 
+#: bound here: a handler may replace them
+_loads = json.loads
+
 
 @dataclass(frozen=True, slots=True)
 class Wire:
@@ -38,10 +41,10 @@ class Wire:
 def wire_of(view: JobView) -> Wire:
     """The wire of a job as far as it has come."""
     return Wire(
-        done=None if view.done is None else json.loads(view.done),
-        stream=tuple({"output": json.loads(text)} for text in view.stream),
+        done=None if view.done is None else _loads(view.done),
+        stream=tuple({"output": _loads(text)} for text in view.stream),
         progress=tuple(
-            {"status": "IN_PROGRESS", "output": json.loads(text)} for text in view.progress
+            {"status": "IN_PROGRESS", "output": _loads(text)} for text in view.progress
         ),
         lost=view.lost,
     )
@@ -151,7 +154,7 @@ class Job:
     async def chunks(self) -> AsyncIterator[Any]:
         """Stream chunks as they come, from the first one, until the job ends."""
         async for text in self._source.chunks(self.key):
-            yield json.loads(text)
+            yield _loads(text)
 
     # -- act ------------------------------------------------------------------------------------
 
@@ -190,7 +193,7 @@ class Job:
     def input(self) -> Any:
         """The input as it was given; None once the store has dropped it to stay under its cap."""
         request = self.view.request
-        return None if request is None else json.loads(request).get("input")
+        return None if request is None else _loads(request).get("input")
 
     @property
     def output(self) -> Any:
@@ -204,13 +207,13 @@ class Job:
     @property
     def stream(self) -> list[Any]:
         """Chunks so far."""
-        return [json.loads(text) for text in self.view.stream]
+        return [_loads(text) for text in self.view.stream]
 
     @property
     def progress(self) -> Any:
         """The last progress value; None if there was none."""
         progress = self.view.progress
-        return json.loads(progress[-1]) if progress else None
+        return _loads(progress[-1]) if progress else None
 
     @property
     def logs(self) -> str:
@@ -252,5 +255,5 @@ def output_or_raise(view: JobView) -> Any:
 def _output(view: JobView) -> Any:
     if view.done is None:
         return None
-    body = json.loads(view.done)
+    body = _loads(view.done)
     return body.get("output") if isinstance(body, dict) else None

@@ -193,7 +193,13 @@ class Notebook:
             line = parse(text)
         except (UsageError, HelpAsked):
             return  # the cell magic speaks
-        code = info.transformed_cell or ""
+        # only IPython 9 tells it; what a transformer refuses has run_cell say so by itself
+        code = getattr(info, "transformed_cell", None)
+        if code is None:
+            try:
+                code = self.ip.transform_cell(source)
+            except SyntaxError:
+                code = ""
         self._handler_cell = _Running(line, self.ip.execution_count, source, code)
         # a pasted `argparse` guard must not see the kernel's own arguments
         sys.argv = ["handler.py"]

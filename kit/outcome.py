@@ -19,6 +19,8 @@ from kit.payload import encode, size_findings
 from kit.trace import trace
 
 _json_text = json.JSONEncoder(ensure_ascii=False).encode
+#: bound here: a handler may replace them
+_dumps = json.dumps
 
 
 class Emit(Protocol):
@@ -111,7 +113,7 @@ def _unsendable(this: Run, result: dict[str, Any], fault: PayloadError) -> Outco
         # as the handler: a nesting too deep or a number too long fails there, as an error it posts.
         f"{result.get('output')}"
     except Exception as exc:
-        exc.__context__ = None  # the fault is ours; the worker's traceback does not have it
+        exc.__context__ = None  # our own fault; the worker has none
         if (silent := speechless(exc)) is not None:
             return silent
         body, error = failure(exc, this)
@@ -172,7 +174,7 @@ def failure(exc: Exception, this: Run) -> tuple[dict[str, Any], ErrorInfo]:
         "runpod_version": sdk_version(),
     }
     explain(exc, this)
-    return {"error": json.dumps(info)}, ErrorInfo(str(type(exc)), message, shown)
+    return {"error": _dumps(info)}, ErrorInfo(str(type(exc)), message, shown)
 
 
 _SDK_VERSION: list[str] = []

@@ -106,8 +106,8 @@ def encode(value: object, root: str = "$") -> Encoded:
             return _encoded(_to_text(value), walk.findings())
         except (ValueError, TypeError, RecursionError):
             pass
-    # too deep for the C encoder, or code of the value's own was asked: what is checked must be what
-    # is written, so it is written by the walk
+    # too deep for the C encoder on this stack, or code of the value's own was asked: what is checked
+    # must be what is written, so it is written by the walk
     pieces: list[str] = []
     walk = Walk(root, pieces)
     walk.run(value)

@@ -24,6 +24,7 @@ from kit.rows import JobRow
 
 #: keys in one query
 _KEYS = 500
+_loads, _to_text = json.loads, json.dumps  # a handler may replace them
 _OF_SESSION = "session = (SELECT number FROM sessions WHERE sessions.id = ?)"
 
 
@@ -78,7 +79,7 @@ class Reader:
         wanted = list(dict.fromkeys(keys))
         found: dict[JobKey, JobView | None] = {}
         for at in range(0, len(wanted), _KEYS):
-            some = json.dumps(wanted[at : at + _KEYS])
+            some = _to_text(wanted[at : at + _KEYS])
             events = self._events("job_key IN (SELECT value FROM json_each(?))", [some])
             by_key = sorted(events, key=attrgetter("job_key"))  # stable: each stays in order of seq
             for key, own in groupby(by_key, attrgetter("job_key")):
@@ -134,9 +135,9 @@ class Reader:
                 text = self._one(
                     "SELECT json_group_object(key, state) FROM jobs "
                     "WHERE key IN (SELECT value FROM json_each(?))",
-                    [json.dumps(wanted[at : at + 10 * _KEYS])],
+                    [_to_text(wanted[at : at + 10 * _KEYS])],
                 )[0]
-                found.update(json.loads(text))
+                found.update(_loads(text))
         return [JobState(found[key]) for key in wanted if key in found]
 
     def count(
@@ -176,7 +177,7 @@ class Reader:
                 f"(SELECT data FROM handlers WHERE {where} ORDER BY rowid)",
                 [] if session is None else [session],
             )[0]
-        return [_handler_version(json.loads(data)) for data in json.loads(text)]
+        return [_handler_version(_loads(data)) for data in _loads(text)]
 
     def last_request(self, handler: str, session: str | None = None) -> str | None:
         """JSON text of the request that a handler was last given; None if there is none (left)."""
@@ -256,7 +257,7 @@ def _filters(
     ):
         if several is not None:
             where += f" AND {column} IN (SELECT value FROM json_each(?))"
-            parameters.append(json.dumps([str(value) for value in several]))
+            parameters.append(_to_text([str(value) for value in several]))
     return where, parameters
 
 

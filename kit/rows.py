@@ -20,6 +20,7 @@ from kit.events import Event, EventKind, JobKey, JobState, MemoryUse, Sample, de
 #: a page is made shorter or longer until its text is about this big
 _PAGE_CHARS = 2_000_000
 _MAX_ROWS = 8192
+_loads = json.loads  # a handler may replace it
 _KINDS = {kind.value: kind for kind in EventKind}
 _STATES = {state.value: state for state in JobState}
 
@@ -109,7 +110,7 @@ def _pages(one: One, page: Callable[[int, int | None], tuple[str, list[Any]]]) -
                 raise
             rows = max(1, rows // 8)  # logs of a megabyte each: a text may not pass 1 GB
             continue
-        found = json.loads(text)
+        found = _loads(text)
         yield from found
         if len(found) < rows:
             return
@@ -205,8 +206,8 @@ def _row(
     )
     facts, chunks, findings, cancel_asked, stuck, seq = raw[13:19]
     request, request_file, done, done_file = raw[19:] or (None, None, None, None)
-    id_, handler, target = json.loads(names)
-    message, lost, memory = (None, None, None) if facts is None else json.loads(facts)
+    id_, handler, target = _loads(names)
+    message, lost, memory = (None, None, None) if facts is None else _loads(facts)
     return JobRow(
         key=key,
         id=id_,
@@ -228,7 +229,7 @@ def _row(
         error_message=message,
         lost=lost,
         cancel_asked=bool(cancel_asked),
-        stuck=None if stuck is None else json.loads(stuck)[0],
+        stuck=None if stuck is None else _loads(stuck)[0],
         seq=seq,
         request=request if request_file is None else payload_of(request_file),
         done=done if done_file is None else payload_of(done_file),
@@ -250,7 +251,7 @@ def read_samples(one: One, where: str, parameters: Sequence[Any]) -> list[Sample
             """,
             [at, last, *parameters],
         )
-        found = json.loads(text)
+        found = _loads(text)
         for _id, time, kind, device, used, total, utilization in found:
             share = None if utilization is None else float(utilization)
             samples.append(Sample(float(time), kind, device, used, total, share))

@@ -24,6 +24,8 @@ __all__ = ["Emit", "Outcome", "run"]
 
 #: seconds between two awaits after which an async handler counts as blocking its loop
 _BLOCKED_S = 1.0
+#: bound here: a handler may replace them
+_loads = json.loads
 
 
 async def run(
@@ -49,7 +51,7 @@ async def run(
         Only when the job was stopped from outside; everything the handler itself raises, down to
         ``SystemExit``, becomes an outcome.
     """
-    job = {"id": job_id, **json.loads(request)}
+    job = {"id": job_id, **_loads(request)}
     this = Run(handler, key, job, emit, guard)
     if handler.kind.streams:
         outcome = await stream(this)
@@ -76,7 +78,7 @@ def _changed(job: dict[str, Any], request: str) -> bool:
     if len(request) > 65_536:
         return False
     rest = {name: value for name, value in job.items() if name != "id"}
-    original = json.loads(request)
+    original = _loads(request)
     original.pop("id", None)
     try:
         return bool(rest != original)

@@ -234,13 +234,15 @@ class Session:
 
     def progress(self, job: Any, value: Any) -> bool:
         """``progress_update`` was called; False if no job of ours can have called it."""
-        entry = JOB.get()
+        worker, entry = self._worker, JOB.get()
+        if worker is None:  # no job has run yet
+            return False
         if not isinstance(entry, Entry):
             id = job.get("id") if isinstance(job, dict) else None
-            entry = next((e for e in self.worker.running() if e.id == id), None)
-        if entry is None or self._worker is None:
+            entry = next((e for e in worker.running() if e.id == id), None)
+        if entry is None:
             return False
-        report_progress(self._worker, entry, value)
+        report_progress(worker, entry, value)
         return True
 
     def _sinks(self) -> list[Entry]:

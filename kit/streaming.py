@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import types
@@ -94,8 +95,8 @@ async def _send_chunk(this: Run, part: Any) -> Outcome | None:
 
 async def _emit(this: Run, text: str) -> None:
     waiting = this.emit.chunk(text)
-    if waiting is not None:
-        await waiting
+    # The worker posts here and so lets its loop run: others get their turn, a cancel arrives.
+    await (asyncio.sleep(0) if waiting is None else waiting)
 
 
 async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | None:
@@ -111,7 +112,7 @@ async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | N
     try:
         f"{part}"  # logged inside the worker's own `try`: fails there as the handler's error
     except Exception as exc:
-        exc.__context__ = None  # the fault is ours; the worker's traceback does not have it
+        exc.__context__ = None  # our own fault; the worker has none
         if (silent := speechless(exc)) is not None:
             return silent
         _, error = failure(exc, this)

@@ -197,7 +197,6 @@ class Walk:
         if depth >= SAFE_DEPTH:
             self._changes.deepest = max(self._changes.deepest, depth + 1)
             self._note("K104")
-            self.unusual = True
         self._open[id(value)] = depth
 
     def _items(self, value: Any, kind: type) -> list[Any]:

@@ -50,6 +50,8 @@ BACKLOG = 1_024
 BATCH = 20_000
 _LAZY_S = 0.004
 _RETRY_S = 0.5
+#: bound here: a handler may replace them
+_clock, _utc, _sleep = time.perf_counter, time.time, time.sleep
 #: the target whose jobs this process runs itself: memory is measured around those
 _HERE = "local"
 
@@ -97,6 +99,10 @@ class Worker:
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
 
     def attach(self, target: Any) -> None:
@@ -149,7 +155,7 @@ class Worker:
     def _journal(self, entries: Sequence[Entry], stored: Sequence[str]) -> None:
         if self.fault is not None:
             raise self.fault
-        now, mono = time.time(), time.perf_counter()
+        now, mono = _utc(), _clock()
         events = []
         for entry, text in zip(entries, stored):
             entry.queued_at = mono
@@ -211,7 +217,7 @@ class Worker:
         self._slots = max(self._slots, entry.slot + 1)
         if entry.target == _HERE:
             self._meter.begin(entry.key)
-        entry.started_at = time.perf_counter()
+        entry.started_at = _clock()
         delay_ms = round((entry.started_at - entry.queued_at) * 1e3, 3)
         self._post(entry, EventKind.STARTED, Started(entry.slot, delay_ms), lazy=True)
         return entry
@@ -240,11 +246,11 @@ class Worker:
             return
         self._post(entry, EventKind.PROGRESS, Progress(), text, lazy=True)
         while len(self._outbox) > 8 * BACKLOG and self.fault is None:
-            time.sleep(0.002)
+            _sleep(0.002)
 
     def finish(self, entry: Entry, outcome: Outcome, extra: Iterable[Finding] = ()) -> None:
         """The end of a run. The first end counts; whatever a retired thread says later does not."""
-        took = time.perf_counter() - entry.started_at if entry.started_at else None
+        took = _clock() - entry.started_at if entry.started_at else None
         with self._lock:
             if entry.closed:
                 return
@@ -258,7 +264,7 @@ class Worker:
             if entry.closed:
                 return
             memory = self._release(entry)
-        took = round((time.perf_counter() - entry.started_at) * 1e3, 3)
+        took = round((_clock() - entry.started_at) * 1e3, 3)
         self._end(entry, EventKind.LOST, Ended(took, None, reason, memory), None, [])
 
     def stuck(self, entry: Entry, reason: str) -> None:
@@ -278,7 +284,7 @@ class Worker:
     def _end(
         self, entry: Entry, kind: EventKind, data: Ended, done: str | None, notes: list[Finding]
     ) -> None:
-        now = time.time()
+        now = _utc()
         if entry.log is not None:
             for log in entry.log.drain(final=True):
                 self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
@@ -304,7 +310,7 @@ class Worker:
         *,
         lazy: bool = False,
     ) -> None:
-        self._outbox.append(Event(entry.key, entry.attempt, kind, time.time(), data, payload))
+        self._outbox.append(Event(entry.key, entry.attempt, kind, _utc(), data, payload))
         self._wake(lazy=lazy)
 
     # -- into the journal -----------------------------------------------------------------------
@@ -331,7 +337,7 @@ class Worker:
 
     def _flush(self) -> None:
         self._urgent = self._lazy = False
-        now = time.time()
+        now = _utc()
         while self._loggers:
             entry = self._loggers.popleft()
             if entry.log is not None:
@@ -362,7 +368,7 @@ class Worker:
             if kind is EventKind.STARTED:
                 entry = self._live.get(event.job_key)
                 if entry is not None and entry.timeout_s is not None and not entry.closed:
-                    left = entry.timeout_s - (time.perf_counter() - entry.started_at)
+                    left = entry.timeout_s - (_clock() - entry.started_at)
                     self._timers[entry.key] = self.loop.call_later(
                         max(0.0, left), self._time_is_over, entry
                     )

@@ -27,6 +27,7 @@ from kit.handler import HandlerVersion
 ROWS = 2048 if sqlite3.sqlite_version_info >= (3, 32, 0) else 64
 #: what a sample and its place in the index take on disk, about
 _SAMPLE_BYTES = 80
+_loads, _to_text = json.loads, json.dumps  # a handler may replace them
 _EVENT_COLUMNS = "job_key, attempt, kind, time, ms, writer, data, payload, payload_file"
 _SAMPLE_COLUMNS = "time, session, kind, device, used_bytes, total_bytes, utilization"
 _KINDS = {kind: kind.value for kind in EventKind}
@@ -160,7 +161,7 @@ class Writer:
             (first, first + count - 1),
         ).fetchone()[0]
         remaining = iter(events)
-        for kept in json.loads(text):
+        for kept in _loads(text):
             # same key, attempt and kind twice: the first is the one that was kept
             for event in remaining:
                 if [event.job_key, event.attempt, event.kind.value] == kept:
@@ -209,7 +210,7 @@ class Writer:
 
     def insert_handler(self, version: HandlerVersion) -> None:
         """Insert a handler version of this session, or replace it."""
-        text = json.dumps(dataclasses.asdict(version), ensure_ascii=False)
+        text = _to_text(dataclasses.asdict(version), ensure_ascii=False)
         self.connection.execute(
             "INSERT OR REPLACE INTO handlers VALUES (?, ?, ?, ?)",
             (self._session, version.name, version.version, _storable(text)),

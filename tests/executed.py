@@ -6,6 +6,7 @@ import ast
 import asyncio
 import copy
 import inspect
+import linecache
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ class Notebook:
             lines[at] = ""
         ok = True
         try:
-            tree = ast.parse("\n".join(lines))
-            exec(compile(tree, f"cell {self.count}", "exec"), self.namespace)
+            # as a kernel does: tracebacks name the cell and show its lines
+            name, text = f"In [{self.count}]", "\n".join(lines)
+            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+            exec(compile(ast.parse(text), name, "exec"), self.namespace)
         except Exception:
             ok = False
         # time 0 of the record is not looked at; order is

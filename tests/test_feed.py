@@ -201,6 +201,16 @@ def test_records_follow_the_rules_of_fold(
     assert other.row(0).id == row.id
 
 
+def test_counts_and_times_are_those_of_the_rows(store: Store) -> None:
+    told = Feed(store)
+    store.append([e for n in range(7) for e in job(store, n, live=n > 4)])
+    told.load()
+    assert table.times_of(told.table) == [750.0] * 5
+    assert table.counts_of(told.table)[codec.COMPLETED] == 5
+    assert table.counts_of(told.table)[codec.IN_PROGRESS] == 2
+    assert table.times_of(JobTable(None)) == []
+
+
 def test_a_card_keeps_only_its_handler() -> None:
     jobs = JobTable("a")
     for name in ("a", "b"):

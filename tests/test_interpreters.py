@@ -52,7 +52,7 @@ def dependencies() -> str:
 def lowest() -> str:
     """Constraints that hold every runtime dependency at its lower bound."""
     found = re.findall(r'"([\w-]+)>=([\d.]+)', dependencies())
-    assert len(found) == dependencies().count('",')
+    assert len(found) == len(re.findall(r'^ +"', dependencies(), re.MULTILINE))
     return "\n".join(f"{name}=={bound}" for name, bound in found)
 
 

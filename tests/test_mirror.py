@@ -177,10 +177,15 @@ def test_a_journal_that_is_here_is_not_replaced_by_an_older_copy(machine: Machin
 def test_the_log_of_a_deleted_journal_does_not_get_into_the_restored_one(machine: Machine) -> None:
     first = machine.open()
     first.append(job("a"))
-    first.close()
+    assert first.mirror_if_idle()
+    first.append([e for i in range(100) for e in job(f"later-{i}")])
     path = first.path
+    log = Path(f"{path}-wal").read_bytes()
+    assert len(log) > 10_000
+    first._mirror = None
+    first.close()
     path.unlink()
-    Path(f"{path}-wal").write_bytes(b"\x37\x7f\x06\x82" + b"junk" * 5000)
+    Path(f"{path}-wal").write_bytes(log)  # as a kernel that was killed leaves it
     second = machine.open()
     assert second.count() == 1
     assert second._one("PRAGMA integrity_check", [])[0] == "ok"
@@ -274,7 +279,8 @@ while True:
     n += 1
     store.append([
         Event(JobKey(f"{store.session_id}-{n}-{i}"), 1, EventKind.QUEUED, 1.0,
-              Queued("id", "h", 1, "local"), '"' + "x" * 2000 + '"') for i in range(300)])
+              Queued("id", "h", 1, "local"), '"' + "x" * 5000 + '"')
+        for i in range(2000 if n == 1 else 10)])
     assert store.mirror_if_idle()
     print(store.count(), flush=True)
 """
@@ -292,7 +298,10 @@ def test_killed_while_copying_the_last_whole_copy_stays(tmp_path: Path) -> None:
         )
         assert process.stdout
         said = [int(process.stdout.readline()) for _ in range(2)]
-        time.sleep(0.013 * round_)
+        deadline = time.monotonic() + 20
+        while not list(copy.parent.glob("*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.003 * round_)
         process.kill()
         said += [int(line) for line in process.stdout.read().split("\n")[:-1]]
         process.wait()
@@ -306,13 +315,17 @@ def test_killed_while_copying_the_last_whole_copy_stays(tmp_path: Path) -> None:
 
 
 OPENING = """
-import sys
+import sys, time
 from pathlib import Path
 from kit import home
+from kit.events import *
 from kit.store import Store
 
+print("ready", flush=True)
+sys.stdin.readline()
 store = Store(home.Place(Path(sys.argv[1]), Path(sys.argv[2]), ""), 10**9)
-print(store.count())
+store.append([Event(JobKey(store.session_id), 1, EventKind.QUEUED, 1.0,
+                    Queued("id", "h", 1, "local"))])
 store.close()
 """
 
@@ -326,6 +339,7 @@ def test_sessions_that_open_at_once_restore_once(machine: Machine) -> None:
         subprocess.Popen(
             [sys.executable, "-c", OPENING, str(machine.place.journal), str(machine.copy)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -333,8 +347,18 @@ def test_sessions_that_open_at_once_restore_once(machine: Machine) -> None:
         for _ in range(4)
     ]
     for process in processes:
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (0, "1\n"), err
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    store = machine.open()
+    assert store.count() == 1 + 4
+    store.close()
     folder = machine.place.journal.parent
     left = {path.name for path in folder.iterdir()} - {"journal.locks"}
     assert left == {"journal.sqlite", "journal.mirror.stamp"}

@@ -443,31 +443,54 @@ def test_threads_see_one_order(store: Store) -> None:
     assert store.count(JobState.COMPLETED) == 1600
 
 
+def test_nobody_s_last_event_is_left_undelivered(store: Store) -> None:
+    """Two threads append once each, many times: the one that finds the other handing over."""
+    heard: list[int] = []
+    store.subscribe(lambda events: heard.extend(e.seq for e in events))
+    gate = threading.Barrier(3)
+
+    def work(n: int) -> None:
+        for i in range(300):
+            gate.wait()
+            store.append([queued(f"t{n}-{i}")])
+            gate.wait()
+
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(300):
+        gate.wait()
+        gate.wait()
+        assert heard == list(range(1, 2 * i + 3))
+    for thread in threads:
+        thread.join()
+
+
 def test_a_subscriber_may_append_raise_and_leave(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heard: list[EventKind] = []
+    heard: list[str] = []
 
     def fails(events: Sequence[Event]) -> None:
         raise ValueError("mine")
 
     def answers(events: Sequence[Event]) -> None:
         for e in events:
-            heard.append(e.kind)
+            heard.append(f"begin {e.kind}")
             if e.kind is EventKind.QUEUED:
                 store.append([event(e.job_key, EventKind.STARTED, Started(0, 0.0))])
-                # not nested: what it appended comes after what it was given
-                assert heard[-1] is EventKind.QUEUED
+            heard.append(f"end {e.kind}")
 
     leave = [store.subscribe(fails), store.subscribe(answers)]
     store.append([queued("secret-payload", payload='"hunter2"')])
-    assert heard == [EventKind.QUEUED, EventKind.STARTED]
+    # not nested: what it appended comes after what it was given
+    assert heard == ["begin queued", "end queued", "begin started", "end started"]
     assert "a subscriber of the journal failed" in caplog.text
     assert "hunter2" not in caplog.text
     for one in leave:
         one()
     store.append(job("b"))
-    assert len(heard) == 2
+    assert len(heard) == 4
 
 
 def test_nothing_of_a_job_stays_in_memory(store: Store) -> None:
@@ -574,6 +597,21 @@ def test_a_file_that_a_newer_job_uses_stays(tmp_path: Path) -> None:
     # and comes back whole if it is needed again after it went
     store.append(job("again", payload=other))
     assert store.last_request("h") == other
+    store.close()
+
+
+def test_a_file_that_is_dropped_while_it_is_appended_again_comes_back(tmp_path: Path) -> None:
+    path, text = tmp_path / "journal.sqlite", json.dumps("x" * 500_000)
+    store, other = Store.open(path), Store.open(path, cap_bytes=10_000)
+    store.append(job("old", payload=text))
+    again = job("again", payload=text)
+    prepared = store._writer.prepare(again)  # finds the file there, and another session ...
+    drop(other)
+    assert files_of(store) == []
+    with store._writer.lock:
+        store._writer.insert(again, prepared)
+    assert store.rows(keys=[JobKey("again")], payloads=True)[0].request == text
+    other.close()
     store.close()
 
 
@@ -817,7 +855,7 @@ def test_a_closed_journal_says_so(store: Store) -> None:
 
 
 FORK = """
-import os, sys, threading
+import gc, os, sys, threading
 from pathlib import Path
 from kit.errors import StoreError
 from kit.events import *
@@ -852,6 +890,19 @@ for _ in range(30):
     assert os.waitpid(child, 0)[1] == 0
 stop.set()
 thread.join()
+
+def descriptors():
+    links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if
+             os.path.exists(f"/proc/self/fd/{fd}")] if os.path.isdir("/proc/self/fd") else []
+    return sum("journal.sqlite" in link for link in links)
+
+child = os.fork()
+if child == 0:  # nothing runs: now they could be closed, and SQLite says that they must not be
+    before = descriptors()
+    store = None
+    gc.collect()
+    os._exit(0 if descriptors() == before else 7)
+assert os.waitpid(child, 0)[1] == 0
 n = store.count()
 assert store.view("k1000000000") is None
 assert n == len({row.key for row in store.rows()})

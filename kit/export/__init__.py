@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.events import JobState, JobView
-from kit.export import check, write
+from kit.export import check, verify, write
 from kit.export.render import Rendered, render_dockerfile, render_handler
 from kit.export.report import Bundle, Explanation, Fits, Report, Row
 from kit.export.requirements import requirements
-from kit.export.verify import verify
 from kit.handler import HandlerVersion
 from kit.posted import Play
 from kit.source.record import Cell
@@ -108,7 +107,7 @@ def export(request: ExportRequest) -> Bundle:
     names = write.write_bundle(place, plan.files, about, overwrite=request.overwrite)
     if request.verify:
         files = list(plan.files)
-        report = verify(
+        report = verify.verify(
             place.path,
             files,
             request.jobs,

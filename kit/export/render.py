@@ -78,7 +78,8 @@ def _docstring(header: str) -> list[str]:
     # a notebook's name is anybody's text: nothing of it may end the string or start an escape
     safe = "".join(c if c.isprintable() or c == "\n" else "?" for c in header)
     safe = safe.encode(errors="replace").decode().replace("\\", "/").replace('"', "'")
-    return ['"""' + safe.rstrip("\n"), '"""'] if "\n" in safe.strip() else [f'"""{safe}"""']
+    text = '"""' + safe.rstrip("\n") + ('\n"""' if "\n" in safe.strip() else '"""')
+    return text.split("\n")
 
 
 def _sort(sliced: Slice) -> tuple[list[str], list[Statement], list[Statement]]:

@@ -32,6 +32,8 @@ def report_text(report: Report) -> str:
     """A report in plain text."""
     lines = [f"{_MARKS[report.verdict]} {report.sentence()}"]
     for row in report.rows:
+        if row.result == "equal":
+            continue  # counted above; the others are what a person looks for
         lines.append(f"  {_MARKS[row.result]} job {row.job_id} {row.state}: {row.result}")
         if row.path:
             lines += [

@@ -22,7 +22,8 @@ MAX_JOBS = 50
 MAX_JOBS_S = 60.0
 #: seconds until the file must have reached its start(): a model load may take minutes
 LOAD_TIMEOUT_S = 900.0
-_JOB_TIMEOUT_S = 30.0
+#: seconds a job may take beside ten times its time in the notebook
+JOB_TIMEOUT_S = 30.0
 
 
 def verify(
@@ -36,6 +37,7 @@ def verify(
     inputs: Sequence[ExampleInput] = (),
     tolerance: Tolerance = EXACT,
     load_timeout_s: float = LOAD_TIMEOUT_S,
+    job_timeout_s: float = JOB_TIMEOUT_S,
 ) -> Report:
     """Run a worker's handler on recorded jobs and compare what is posted.
 
@@ -60,6 +62,8 @@ def verify(
     tolerance : Tolerance
     load_timeout_s : float
         Seconds until the file must have called start().
+    job_timeout_s : float
+        Seconds a job may take beside ten times what it took in the notebook.
     """
     chosen, rows = _choose(jobs, version)
     if not chosen and not inputs:
@@ -80,7 +84,7 @@ def verify(
         )
     cases = [Case(job.id, job.request or "{}", len(job.progress)) for job in chosen]
     cases += [Case(f"test-{i}", given.request) for i, given in enumerate(inputs)]
-    budget_s = _budget_s(chosen) + len(inputs) * 2 * _JOB_TIMEOUT_S
+    budget_s = _budget_s(chosen, job_timeout_s) + len(inputs) * 2 * job_timeout_s
     if files is None:
         replay = play(folder, cases, load_timeout_s, budget_s)
         return _report(chosen, inputs, rows, replay, str(folder), tolerance)
@@ -132,8 +136,8 @@ def _nothing_to_run(jobs: Sequence[JobView], version: int | None) -> str:
     return "no job of it has ended on its own; run one and export again"
 
 
-def _budget_s(jobs: Iterable[JobView]) -> float:
-    return sum(_JOB_TIMEOUT_S + 10 * (job.execution_ms or 0.0) / 1000 for job in jobs)
+def _budget_s(jobs: Iterable[JobView], each_s: float) -> float:
+    return sum(each_s + 10 * (job.execution_ms or 0.0) / 1000 for job in jobs)
 
 
 def _report(

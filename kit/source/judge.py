@@ -11,42 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.source.facts import Call, Code, Facts
+from kit.source.vocabulary import LOOKS, acts, setting_of
+from kit.source.vocabulary import changes as changes_object
 
-#: methods that only look, whatever the object
-_LOOKS = {
-    "all", "any", "corr", "count", "critical", "debug", "decode", "describe", "display", "draw",
-    "error", "exception", "exists", "explain", "flush", "format", "head", "hist", "imshow",
-    "index", "info", "is_dir", "is_file", "item", "items", "join", "keys", "log", "max", "mean",
-    "memory_usage", "min", "nunique", "plot", "predict", "predict_proba", "print", "read_text",
-    "repr", "sample", "savefig", "scatter", "score", "show", "sleep", "startswith", "stat", "std",
-    "sum", "summary", "tail", "tolist", "unique", "value_counts", "values", "var", "warning",
-    "write",
-}  # fmt: skip
-#: methods that change their object although their value is kept: ``history = model.fit(x, y)``
-_CHANGES = {
-    "add", "add_special_tokens", "add_tokens", "append", "apply", "bfloat16", "build", "clear",
-    "compile", "connect", "cpu", "cuda", "discard", "eval", "extend", "fit", "fit_transform",
-    "float", "freeze", "fuse_lora", "half", "init", "insert", "load", "load_lora_weights",
-    "load_state_dict", "load_weights", "mount", "open", "partial_fit", "pop", "popitem",
-    "prepare", "push", "quantize", "register", "remove", "requires_grad_", "reset", "resize_token_embeddings",
-    "setdefault", "setup", "sort", "start", "to", "train", "update", "warmup",
-}  # fmt: skip
-_CHANGES_BY_VERB = ("add", "disable", "enable", "load", "register", "set", "start")
-#: process-wide settings of the standard library and dotenv; they stay whoever needs them
-_SETTINGS = (
-    "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
-    "logging.basicConfig", "logging.captureWarnings", "logging.config", "logging.disable",
-    "logging.getLogger", "logging.setLoggerClass", "multiprocessing.set_start_method",
-    "os.chdir", "os.environ", "os.putenv", "os.umask", "os.unsetenv", "resource.setrlimit",
-    "signal.signal", "socket.setdefaulttimeout", "sys.argv", "sys.excepthook", "sys.modules", "sys.path",
-    "sys.setrecursionlimit", "sys.stderr", "sys.stdout",
-    "warnings.filterwarnings", "warnings.simplefilter", "warnings.resetwarnings",
-)  # fmt: skip
-#: the same of libraries: they stay where the library is needed anyway
-_LIBRARY_SETTINGS = {
-    "config", "configure", "enable_eager_execution", "install", "login", "manual_seed",
-    "manual_seed_all", "seed", "seed_everything", "use", "use_deterministic_algorithms",
-}  # fmt: skip
 _REGISTERS = ("register",)
 _START = ("runpod.serverless.start", "runpod.start")
 _NOTHING: frozenset[str] = frozenset()
@@ -85,6 +52,8 @@ class Judgement:
         Objects it calls a method of, whose result is all that seems to matter.
     starts : bool
         Whether it calls ``runpod.serverless.start``.
+    does : str
+        The library function it calls that, by its name, is called for what it does.
     effect : bool
         Whether it makes any bare call that does more than look.
     """
@@ -96,6 +65,7 @@ class Judgement:
     library: str = ""
     asks: frozenset[str] = _NOTHING
     starts: bool = False
+    does: str = ""
     effect: bool = False
 
 
@@ -143,12 +113,12 @@ class Judge:
             root, last = call.path[0], call.path[-1]
             origin = self.origin(call.path)
             if origin:
-                settings = settings or (_setting(origin)[0] if call.bare else "")
+                settings = settings or (setting_of(origin)[0] if call.bare else "")
             elif len(call.path) == 1:
                 sub, hit = self._called(call)
                 touched |= hit
                 settings = settings or sub.settings
-            elif _changes(last) or (call.bare and last not in _LOOKS):
+            elif changes_object(last) or (call.bare and last not in LOOKS):
                 touched.add(root)
         for root in touched:
             if root.startswith("@"):
@@ -159,7 +129,7 @@ class Judge:
             else:
                 names.add(root)
         for path in body.sets:
-            settings = settings or _setting(self.origin(path))[0]
+            settings = settings or setting_of(self.origin(path))[0]
         return Effect(frozenset(names), frozenset(params), settings)
 
     def _called(self, call: Call) -> tuple[Effect, frozenset[str]]:
@@ -199,11 +169,12 @@ class Judge:
         asks: set[str] = set()
         receives: set[str] = set()
         settings = library = ""
+        does = ""
         starts = effect = False
         for name in sorted(facts.touches):
             changes[name] = "changes a part of it"
         for path in sorted(facts.sets):
-            word, needs = _setting(self.origin(path))
+            word, needs = setting_of(self.origin(path))
             if word and not needs:
                 settings = settings or word
         effect = bool(facts.touches)
@@ -214,13 +185,17 @@ class Judge:
                 if origin in _START:
                     starts = True
                     continue
-                word, needs = _setting(origin)
+                word, needs = setting_of(origin)
                 if word and call.bare:
-                    settings, library = settings or word, (root if needs else "")
+                    if not needs or not settings:
+                        settings, library = word, (root if needs else "")
                     effect = True
-                elif call.bare and last not in _LOOKS:
-                    receives |= {root}.union(*(roots for _, roots in call.args))
-                    effect = True
+                elif last not in LOOKS:
+                    if call.bare:
+                        receives |= {root}.union(*(roots for _, roots in call.args))
+                        effect = True
+                    if acts(last):
+                        does = origin
             elif len(call.path) == 1 and root in self._code:
                 if root in self._served and call.args:
                     continue  # a test of what the worker serves
@@ -232,17 +207,17 @@ class Judge:
             elif len(call.path) > 1:
                 # `get_model().eval()` changes what `get_model` returns
                 through = self.returned(Call((root,), (), False))
-                if _changes(last):
+                if changes_object(last):
                     for name in (root, *sorted(through)):
                         changes.setdefault(name, f"calls its `{last}`")
                     effect |= call.bare
-                elif call.bare and last not in _LOOKS:
+                elif call.bare and last not in LOOKS:
                     for name in (root, *sorted(through)):
                         changes.setdefault(name, f"calls its `{last}`")
                         perhaps.add(name)
                     receives |= {root}.union(*(roots for _, roots in call.args))
                     effect = True
-                elif not call.bare and last not in _LOOKS:
+                elif not call.bare and last not in LOOKS:
                     asks.add(root)
             elif call.bare and not shown:
                 asks.add(root)
@@ -263,6 +238,7 @@ class Judge:
             library=library,
             asks=frozenset(asks),
             starts=starts,
+            does=does,
             effect=effect,
         )
 
@@ -273,28 +249,3 @@ def _union(effects: Sequence[Effect]) -> Effect:
         _NOTHING.union(*(e.params for e in effects)),
         next((e.settings for e in effects if e.settings), ""),
     )
-
-
-def _changes(method: str) -> bool:
-    if method in _CHANGES:
-        return True
-    # add_tokens, setLevel, but not settle
-    return any(
-        method.startswith(verb)
-        and (method[len(verb) :][:1] == "_" or method[len(verb) :][:1].isupper())
-        for verb in _CHANGES_BY_VERB
-    )
-
-
-def _setting(origin: str) -> tuple[str, bool]:
-    """The setting a dotted call makes (``""`` if none), and whether its library must be needed."""
-    for known in _SETTINGS:
-        if origin == known or origin.startswith(known + "."):
-            return origin, False
-    parts = origin.split(".")
-    if len(parts) > 1 and (
-        parts[-1] in _LIBRARY_SETTINGS
-        or parts[-1].startswith(("set_", "register", "disable_", "enable_"))
-    ):
-        return origin, True
-    return "", False

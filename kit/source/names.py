@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import ast
 
-from kit.source.facts import Call, Code, Facts
-from kit.source.roots import Scoped
+from kit.source.actions import Actions, Doing
+from kit.source.facts import Code, Facts
 from kit.source.scopes import (
     Scope,
     bound_names,
     defaults,
-    imported,
     outer_parts,
     parameters,
     surely_bound,
 )
 
-#: builtins that change their first argument
-_CHANGES_FIRST = ("setattr", "delattr")
-#: builtins whose effect cannot be read off the source
-_DYNAMIC = ("exec", "eval", "globals", "locals", "vars", "__import__")
-#: methods that keep what they are given
-_KEEPERS = {"append", "appendleft", "extend", "insert", "push", "register", "setdefault", "update"}
-_KEEPS = ("add", "include_", "register_", "set_")
 _MAKERS = ("__init__", "__post_init__", "__new__")
 _NOTHING: frozenset[str] = frozenset()
 
@@ -38,12 +30,12 @@ def facts_of(node: ast.stmt) -> Facts:
         # thousands of operators in one expression: every name in it counts as read
         names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
         return Facts(binds={n: True for n in bound}, reads=frozenset(n.id for n in names))
-    deletes = isinstance(node, ast.Delete)
+    if isinstance(node, ast.AnnAssign) and node.value is None:
+        bound = set()  # `x: int` alone binds nothing
+    deletes, augments = isinstance(node, ast.Delete), isinstance(node, ast.AugAssign)
     return Facts(
         # `x += y` may leave the object that `x` was
-        binds={}
-        if deletes
-        else {n: n in sure and not isinstance(node, ast.AugAssign) for n in bound},
+        binds={} if deletes else {n: n in sure and not augments for n in _in_order(node, bound)},
         unbinds=frozenset(bound) if deletes else _NOTHING,
         reads=frozenset(walker.now.reads),
         later=frozenset(walker.later),
@@ -64,204 +56,16 @@ def facts_of(node: ast.stmt) -> Facts:
     )
 
 
-class _Doing:
-    """What a stretch of code that runs together does."""
-
-    def __init__(self) -> None:
-        self.reads: set[str] = set()
-        self.writes: set[str] = set()
-        self.touches: set[str] = set()
-        self.sets: set[tuple[str, ...]] = set()
-        self.calls: list[Call] = []
-        self.returns: set[str] = set()
+def _in_order(node: ast.stmt, bound: set[str]) -> list[str]:
+    """Names as they stand in the source: a set's own order changes from run to run."""
+    if len(bound) < 2:
+        return list(bound)
+    found = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in bound]
+    return list(dict.fromkeys([*found, *sorted(bound)]))
 
 
-class Walker(Scoped, ast.NodeVisitor):
-    """Collects the facts; one pass over the tree."""
-
-    def __init__(self, bound: set[str]) -> None:
-        super().__init__(bound)
-        self.now = _Doing()
-        self.doing = self.now  # of the function being walked, or of the statement itself
-        self.later: set[str] = set()
-        self.code: dict[str, Code] = {}
-        self.imports: dict[str, str] = {}
-        self.soft: set[str] = set()
-        self.dynamic: set[str] = set()
-        self.awaits = False
-        self.given: dict[str, tuple[Call, ...]] = {}
-        self.holds: dict[str, frozenset[str]] = {}
-        self.annotated: set[str] = set()
-        self.stores: set[str] = set()
-        self._annotating = False
-        self._bare: set[int] = set()
-        self._made: list[Code] = []
-        self._lambdas: dict[int, Code] = {}
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if self.scope_of(node.id) is not self.module:
-            return
-        if self._annotating:
-            self.annotated.add(node.id)
-        elif isinstance(node.ctx, ast.Load):
-            self.doing.reads.add(node.id)
-            if len(self.scopes) > 1 and self.doing is not self.now:
-                self.later.add(node.id)
-        elif self.doing is not self.now:
-            self.doing.writes.add(node.id)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        if len(self.scopes) == 1:
-            self.imports.update(imported(node))
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if len(self.scopes) == 1:
-            self.imports.update(imported(node))
-
-    # -- changes --------------------------------------------------------------------------------
-
-    def _change(self, target: ast.expr) -> None:
-        """An assignment to (or deletion of) a part of something."""
-        if isinstance(target, (ast.Tuple, ast.List)):
-            for element in target.elts:
-                self._change(element)
-        elif isinstance(target, ast.Starred):
-            self._change(target.value)
-        elif isinstance(target, (ast.Attribute, ast.Subscript)):
-            self.doing.touches |= self.roots(target, deep=True)
-            if path := self.path(target):
-                self.doing.sets.add(path)
-
-    def _store(self, roots: frozenset[str]) -> None:
-        if self.doing is self.now:
-            self.stores.update(root for root in roots if not root.startswith("@"))
-
-    def _bind_alias(self, target: ast.expr, roots: frozenset[str]) -> None:
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                scope = self.scope_of(node.id)
-                # what a function assigns to a global is not known until it is called
-                if roots and (scope is not self.module or self.doing is self.now):
-                    scope.aliases[node.id] = scope.aliases.get(node.id, _NOTHING) | roots
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        discarded = all(isinstance(t, ast.Name) and t.id == "_" for t in node.targets)
-        if discarded:
-            self._mark(node.value)
-        self.visit(node.value)
-        roots = self.roots(node.value)
-        if len(node.targets) > 1:  # `a = b = []` is one object
-            roots |= _NOTHING.union(*(self.roots(t) for t in node.targets))
-        for target in node.targets:
-            self._change(target)
-            if isinstance(target, (ast.Attribute, ast.Subscript)):
-                self._store(roots)
-            self._bind_alias(target, roots)
-            self.visit(target)
-        self._bind_value(node.targets, node.value)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self._annotation(node.annotation)
-        if node.value is not None:
-            self.visit(node.value)
-            self._change(node.target)
-            self._bind_alias(node.target, self.roots(node.value))
-            self._bind_value([node.target], node.value)
-        self.visit(node.target)
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self._change(node.target)
-        if isinstance(node.target, ast.Name) and self.scope_of(node.target.id) is self.module:
-            self.doing.reads.add(node.target.id)
-            self.doing.touches.add(node.target.id)  # in place, if it is a list
-            if self.doing is not self.now:
-                self.later.add(node.target.id)
-        self.generic_visit(node)
-
-    def visit_Delete(self, node: ast.Delete) -> None:
-        for target in node.targets:
-            self._change(target)
-        self.generic_visit(node)
-
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        # the items of what is looped over are parts of it
-        self._bind_alias(node.target, self.roots(node.iter, deep=True))
-        self.awaits |= isinstance(node, ast.AsyncFor) and self.doing is self.now
-        self.generic_visit(node)
-
-    visit_AsyncFor = visit_For  # noqa: N815
-
-    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
-        for item in node.items:
-            if item.optional_vars is not None:
-                self._bind_alias(item.optional_vars, self.roots(item.context_expr, deep=True))
-        self.awaits |= isinstance(node, ast.AsyncWith) and self.doing is self.now
-        self.generic_visit(node)
-
-    visit_AsyncWith = visit_With  # noqa: N815
-
-    # -- calls ----------------------------------------------------------------------------------
-
-    def _mark(self, node: ast.expr) -> None:
-        """Remember that the value of a call is thrown away."""
-        while isinstance(node, ast.Await):
-            node = node.value
-        if isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
-            node = node.elt
-        self._bare.add(id(node))
-
-    def visit_Expr(self, node: ast.Expr) -> None:
-        self._mark(node.value)
-        self.visit(node.value)
-
-    def _call(self, node: ast.Call) -> Call:
-        args: list[tuple[int | str, frozenset[str]]] = [
-            (i, self.roots(a)) for i, a in enumerate(node.args)
-        ]
-        args += [(k.arg or "**", self.roots(k.value)) for k in node.keywords]
-        return Call(self.path(node.func), tuple(args), id(node) in self._bare)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        call = self._call(node)
-        path, args = call.path, call.args
-        if path:
-            self.doing.calls.append(call)
-            if len(path) > 1 and (path[-1] in _KEEPERS or path[-1].startswith(_KEEPS)):
-                self._store(_NOTHING.union(*(roots for _, roots in args)))
-            if len(path) == 1 and path[0] in _CHANGES_FIRST and args:
-                self.doing.touches |= args[0][1]
-            if len(path) == 1 and path[0] in _DYNAMIC:
-                self.dynamic.add(path[0])
-        elif id(node) in self._bare and isinstance(node.func, ast.Attribute):
-            # a method of a local: of a parameter, or of a part of something global
-            for root in self.roots(node.func.value, deep=True):
-                self.doing.calls.append(Call((root, node.func.attr), args, True))
-        self.generic_visit(node)
-
-    def visit_Return(self, node: ast.Return) -> None:
-        self.doing.returns |= self.roots(node.value)
-        self.generic_visit(node)
-
-    def visit_Await(self, node: ast.Await) -> None:
-        self.awaits |= self.doing is self.now
-        self.generic_visit(node)
-
-    # -- scopes ---------------------------------------------------------------------------------
-
-    def _annotation(self, node: ast.expr | None) -> None:
-        if node is None:
-            return
-        for part in ast.walk(node):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                try:
-                    quoted = ast.parse(part.value, mode="eval")
-                except (SyntaxError, ValueError):
-                    continue
-                names = (n.id for n in ast.walk(quoted) if isinstance(n, ast.Name))
-                self.soft.update(n for n in names if self.scope_of(n) is self.module)
-        before, self._annotating = self._annotating, True
-        self.visit(node)
-        self._annotating = before
+class Walker(Actions, ast.NodeVisitor):
+    """Collects the facts of a statement: what it does, and what the definitions in it would do."""
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Code:
         args = parameters(node.args)
@@ -274,7 +78,7 @@ class Walker(Scoped, ast.NodeVisitor):
         held = self._default_roots(node.args)
         for name, roots in held.items():
             scope.aliases[name] |= roots
-        outside, self.doing = self.doing, _Doing()
+        outside, self.doing = self.doing, Doing()
         self.scopes.append(scope)
         for child in body:
             self.visit(child)
@@ -329,27 +133,6 @@ class Walker(Scoped, ast.NodeVisitor):
         for part in defaults(node.args):
             self.visit(part)
         self._lambdas[id(node)] = self._function(node)
-
-    def _bind_value(self, targets: list[ast.expr], value: ast.expr) -> None:
-        """Note what a module-level name is the result of, and what that may hold."""
-        if len(self.scopes) > 1:
-            return
-        names = [
-            n.id
-            for target in targets
-            for n in ast.walk(target)
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        ]
-        held = self.held(value)
-        while isinstance(value, ast.Await):
-            value = value.value
-        for name in names:
-            if isinstance(value, ast.Lambda):
-                self.code[name] = self._lambdas[id(value)]
-            if held:
-                self.holds[name] = held
-            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-                self.given[name] = (self._call(value),)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):

@@ -78,6 +78,7 @@ class Program:
         self.stars: list[int] = []
         for index, statement in enumerate(self.statements):
             self._enter(index, statement)
+        self.own: set[int] = set()
         self.own = self._kits_own()
         self.served = self._served()
         self._judge = Judge(self.code, self.imports, self.served)
@@ -118,12 +119,25 @@ class Program:
                 return Meaning(tuple(reversed(found)), deleted=None if found else index)
             found.append(index)
             if self._kills(name, index):
+                if name in self.statements[index].facts.imports:
+                    found[-1] = self.first_import(name, index)
                 break
         if found or name in _BUILTINS or not places:
             return Meaning(tuple(reversed(found)))
         # only defined further down: that cell ran before too, and has been run again since
         later = [i for i in places if i > at and name in self.statements[i].facts.binds]
         return Meaning((later[-1],), moved=True) if later else Meaning()
+
+    def first_import(self, name: str, index: int) -> int:
+        """Where a module was imported first: the same import in a later cell does nothing."""
+        origin = self.statements[index].facts.imports[name]
+        places = self.defs[name]
+        for place in reversed(places[: bisect_left(places, index)]):
+            same = self.statements[place].facts.imports.get(name) == origin
+            if not same or not self._kills(name, place) or place in self.own:
+                break
+            index = place
+        return index
 
     def next_definition(self, name: str, index: int) -> int:
         """The statement that replaces the definition at ``index``, ``END`` if none does."""

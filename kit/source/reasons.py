@@ -27,6 +27,11 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
             return f"{statement.place} takes it from `{word}`, which only a notebook can run"
         if index in program.own:
             return f"{statement.place} takes it from the kit, which a worker does not have"
+    scripts = [
+        f"{s.place} runs `{s.magic.line.strip()}`, which may define it: import from it instead"
+        for s in statements
+        if s.magic is not None and s.magic.name == "run"
+    ]
     for statement in program.failed:
         if name in statement.facts.binds:
             return f"{statement.place} would define it, but that cell raised"
@@ -48,11 +53,11 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
                 and name not in statement.facts.binds
             ):
                 return f"only code inside {statement.place} binds it, for itself"
-    return "no executed cell defines it"
+    return scripts[0] if scripts else "no executed cell defines it"
 
 
 def reason_to_drop(
-    program: Program, index: int, live: set[str], kept: set[int]
+    program: Program, index: int, live: set[str], kept: Collection[int]
 ) -> tuple[str, bool]:
     """Why a statement goes, and whether that is a question.
 
@@ -62,7 +67,7 @@ def reason_to_drop(
     index : int
     live : set of str
         Names whose meaning at this statement stays.
-    kept : set of int
+    kept : collection of int
         Statements that stay.
     """
     statement, judgement = program.statements[index], program.judgements[index]
@@ -79,6 +84,10 @@ def reason_to_drop(
             words = ", ".join(f"`{n}`" for n in changed)
             return f"changes {words}, but through the kit, which a worker does not have", True
         return "is the kit's own", False
+    for name in facts.imports:
+        place = program.first_import(name, index)
+        if place != index and place in kept:
+            return f"`{name}` is imported in {program.statements[place].place} already", False
     early = _too_early(program, index, kept)
     if early:
         return early, False
@@ -91,6 +100,12 @@ def reason_to_drop(
     if asked and not statement.shown:
         words = ", ".join(f"`{n}`" for n in asked)
         return f"nothing needs its result; if it changes {words}, mark it `# kit: keep`", True
+    if judgement.does and not statement.shown:
+        what = judgement.does
+        return (
+            f"nothing needs its result; if what {what} does is needed, mark it `# kit: keep`",
+            True,
+        )
     if any(len(c.path) == 1 and c.path[0] in program.served for c in facts.calls):
         return "tries out what the worker serves", False
     if isinstance(statement.node, ast.Expr):
@@ -101,7 +116,7 @@ def reason_to_drop(
     return (f"nothing needs {names}" if names else "nothing needs what it does"), False
 
 
-def _too_early(program: Program, index: int, kept: set[int]) -> str:
+def _too_early(program: Program, index: int, kept: Collection[int]) -> str:
     for name in sorted(program.judgements[index].changes):
         place = program.next_definition(name, index)
         if place < END and place in kept:
@@ -156,6 +171,11 @@ def notes_of(program: Program, kept: Collection[int], moved: Mapping[str, int]) 
         for word in sorted(statement.facts.dynamic):
             notes.append(
                 f"{statement.place} uses {word}(): names it reads or defines cannot be seen."
+            )
+        what = program.judgements[index].settings
+        if what.startswith(("sys.path", "os.chdir")):
+            notes.append(
+                f"{statement.place} uses {what}: such a folder must be in the image as well."
             )
         if statement.cell.runs > 1 and (name := _adds_up(program, index)):
             notes.append(

@@ -12,10 +12,12 @@ and never silently run again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from kit import findings, runner, torchstate
@@ -23,6 +25,7 @@ from kit.capture import JOB
 from kit.errors import KitError, PayloadError
 from kit.events import ErrorInfo, EventKind
 from kit.guard import Guard, Stop
+from kit.handler import HandlerKind
 from kit.outcome import Outcome
 from kit.payload import encode
 from kit.queue import Entry
@@ -31,6 +34,8 @@ from kit.worker import Worker
 _GRACE_S = 1.0
 _ANSWER_S = 0.25
 _POLL_S = 0.005
+#: bound here: a handler may replace them
+_clock = time.monotonic
 
 
 class LocalTarget:
@@ -69,18 +74,23 @@ class LocalTarget:
             thread = entry.owner
         if thread is None or entry.closed:
             return
-        if not entry.handler.kind.blocks:
-            thread.loop.call_soon_threadsafe(thread.cancel, entry)
+        if entry.handler.kind is not HandlerKind.SYNC:  # that one never awaits
+            thread.tell(thread.cancel, entry)
             if await _ended(entry, _GRACE_S):
+                return
+        # Inside another job's code the cancel cannot arrive, here as in production; that job is
+        # not to be ended for it, nor this one blamed.
+        while thread.guard.holder not in (None, entry.key) and not thread.retired:
+            if await _ended(entry, _POLL_S):
                 return
         if await self._force(thread, entry):
             return
         self._give_up(thread, entry, await thread.answers(_ANSWER_S))
 
     async def _force(self, thread: HandlerThread, entry: Entry) -> bool:
-        deadline = time.monotonic() + _GRACE_S
+        deadline = _clock() + _GRACE_S
         fired = False
-        while time.monotonic() < deadline:
+        while _clock() < deadline:
             # Until it hits: the handler may be between two of its steps just now.
             fired = fired or thread.guard.stop(entry.key)
             if await _ended(entry, 0.05):
@@ -88,7 +98,9 @@ class LocalTarget:
         return entry.closed
 
     def _give_up(self, thread: HandlerThread, entry: Entry, loop_answers: bool) -> None:
-        if loop_answers:
+        if entry.closed:
+            return
+        if loop_answers or thread.guard.holder not in (None, entry.key):
             self._worker.stuck(
                 entry,
                 "the handler swallowed its cancellation and still runs on the handler loop; "
@@ -99,7 +111,7 @@ class LocalTarget:
             if self._thread is thread:
                 self._thread = None
             self.retired.append(thread)
-        thread.retired = True
+        thread.retire()
         self._worker.stuck(
             entry,
             "the handler is inside one long call or catches every exception, so it could not be "
@@ -108,22 +120,20 @@ class LocalTarget:
         )
         for other in list(thread.entries):
             if other is not entry:
-                self._worker.lost(other, f"their loop was blocked by job {entry.id}")
-        thread.loop.call_soon_threadsafe(thread.loop.stop)
+                self._worker.lost(other, f"its loop was blocked by job {entry.id}")
         self.wake()
 
     def close(self) -> None:
         with self._lock:
             threads = [*self.retired, *([self._thread] if self._thread else [])]
         for thread in threads:
-            thread.retired = True
-            thread.loop.call_soon_threadsafe(thread.loop.stop)
+            thread.retire()
 
 
 async def _ended(entry: Entry, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
+    deadline = _clock() + within_s
     while not entry.closed:
-        if time.monotonic() >= deadline:
+        if _clock() >= deadline:
             return False
         await asyncio.sleep(_POLL_S)
     return True
@@ -166,9 +176,21 @@ class HandlerThread:
         except BaseException:  # SystemExit out of a handler's own task
             pass
         self.loop.close()
+        for entry in list(self.entries):  # taken in the very moment in which the loop was given up
+            self._worker.lost(entry, "its loop was given up before it could start")
+
+    def tell(self, function: Callable[..., object], *args: object) -> None:
+        """Call something on this loop soon; nothing happens if it has ended. Thread-safe."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(function, *args)
 
     def wake(self) -> None:
-        self.loop.call_soon_threadsafe(self._pump)
+        self.tell(self._pump)
+
+    def retire(self) -> None:
+        """Take no more jobs and end as soon as the handler that runs lets go."""
+        self.retired = True
+        self.tell(self.loop.stop)
 
     def cancel(self, entry: Entry) -> None:
         if entry.task is not None and not entry.closed:
@@ -177,10 +199,10 @@ class HandlerThread:
     async def answers(self, within_s: float) -> bool:
         """Whether the loop runs at all; asked from another loop."""
         heard = threading.Event()
-        self.loop.call_soon_threadsafe(heard.set)
-        deadline = time.monotonic() + within_s
+        self.tell(heard.set)
+        deadline = _clock() + within_s
         while not heard.is_set():
-            if time.monotonic() >= deadline:
+            if _clock() >= deadline:
                 return False
             await asyncio.sleep(_POLL_S)
         return True

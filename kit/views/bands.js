@@ -48,7 +48,7 @@ class HeadBand {
     this.target.replaceChildren("target ", make("b", "", head.target ?? "local"));
     const tools = board.panel ? [this.everything, this.cancel] : [this.target, this.run, this.cancel, this.export];
     if (tools.some((tool, k) => this.tools.children[k] !== tool)) this.tools.replaceChildren(...tools);
-    this.box.checked = board.all;
+    if (!board.busy("all")) this.box.checked = board.all;
     this.drawButtons();
     this.drawNote();
   }

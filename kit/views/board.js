@@ -3,7 +3,8 @@
 // so nothing of it is ever saved into the notebook.
 
 const NO_ANSWER_MS = 500;
-const BUSY_SENTENCE = "A cell is running and this front end sends clicks after it: the click takes effect when the cell ends. The Stop button of the notebook works now.";
+const BUSY_SENTENCE = "No answer yet. If a cell is running, the click takes effect when it ends; the notebook's Stop button works now.";
+const LOOK_MS = 500; // in a burst of jobs the latest is looked at twice a second, not with each of them
 
 class Board {
   constructor(send) {
@@ -19,6 +20,7 @@ class Board {
     this.note = "";
     this.outcome = null; // of the last export: {ok, text}
     this.slow = false; // a click has gone unanswered
+    this.lookedAt = -LOOK_MS;
     this.reset();
   }
 
@@ -34,7 +36,7 @@ class Board {
     this.detail = null; // of the shown job, as far as it has come
     this.parts = new Map(); // "input", "wire", "output:0,3": what was asked for and came
     this.asked = new Set();
-    this.wanted = -1; // index that the kernel was asked about
+    this.wanted = -1; // index that the kernel was asked about, and the one in the pane
   }
 
   // -- reading ----------------------------------------------------------------------------------
@@ -43,9 +45,14 @@ class Board {
     return this.offset + performance.now() / 1000;
   }
 
-  /** The job in the pane: the one chosen, else the latest; -1 if there is none. */
-  shown() {
+  /** The job to look at: the one chosen, else the latest; -1 if there is none. */
+  target() {
     return this.selected >= 0 ? this.selected : this.jobs.latest();
+  }
+
+  /** The job in the pane; -1 if there is none. */
+  shown() {
+    return this.wanted;
   }
 
   get panel() {
@@ -121,10 +128,17 @@ class Board {
     this.changed("selection");
   }
 
-  /** Have the kernel tell about the shown job, if that is another one than before. */
+  /** Have the kernel tell about the job to look at, if that is another one than before. */
   look_at() {
-    const index = this.shown();
+    const index = this.target();
+    clearTimeout(this.lookTimer);
     if (index === this.wanted || index < 0) return;
+    const since = performance.now() - this.lookedAt;
+    if (this.selected < 0 && this.wanted >= 0 && since < LOOK_MS) {
+      this.lookTimer = setTimeout(() => this.look_at(), LOOK_MS - since);
+      return;
+    }
+    this.lookedAt = performance.now();
     this.wanted = index;
     this.detail = null;
     this.forgetParts();

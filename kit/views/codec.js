@@ -222,8 +222,9 @@ function upperBound(column, n, x) {
   return low;
 }
 
-/** The reading at or before a time, NaN if there is none within two seconds. */
+/** The reading at or shortly before a time, else just after it (a job may begin between two); or NaN. */
 function usedAt(line, time) {
-  const k = line ? upperBound(line.time, line.n, time) - 1 : -1;
-  return k >= 0 && time - line.time[k] < 2 ? line.used[k] : NaN;
+  const next = line ? upperBound(line.time, line.n, time) : 0;
+  if (next > 0 && time - line.time[next - 1] < 2) return line.used[next - 1];
+  return line && next < line.n && line.time[next] - time < 0.3 ? line.used[next] : NaN;
 }

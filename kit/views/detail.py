@@ -20,8 +20,8 @@ from kit.views.feed import Message
 OUTPUT_BYTES, STREAM_BYTES, INPUT_BYTES, WIRE_BYTES = 90_000, 40_000, 180_000, 55_000
 #: characters of logs, of a traceback, of a message
 LOG_CHARS, TRACE_CHARS, MESSAGE_CHARS = 40_000, 16_000, 4_000
-#: characters of a text stream
-STREAM_CHARS = 16_000
+#: characters and chunks of each end of a text stream
+STREAM_CHARS, STREAM_CHUNKS = 12_000, 1_000
 _OUTPUT_FIRST = '{"output":'
 
 
@@ -165,23 +165,30 @@ def _stream(view: JobView) -> dict[str, Any]:
     content: dict[str, Any] = {"n": len(stream), "text": None, "tree": None, "live": []}
     if not stream:
         # a chunk decides when it comes; most streams are text
-        content["text"] = ""
+        content["text"] = {"head": [], "tail": [], "left": 0}
         return content
     content["largest"] = max(len(chunk) for chunk in stream)
-    if all(chunk.startswith('"') for chunk in stream) and content["largest"] < 32_000:
-        content["text"] = _middle(redact(_joined(stream)), STREAM_CHARS)
+    if all(chunk.startswith('"') for chunk in stream) and content["largest"] < STREAM_CHARS:
+        head = _ends(stream)
+        rest = stream[len(head) :]
+        tail = _ends(rest[::-1])[::-1]
+        content["text"] = {"head": head, "tail": tail, "left": len(rest) - len(tail)}
     else:
         content["tree"] = _tree(stream_text(stream), STREAM_BYTES)
     return content
 
 
-def _joined(stream: Sequence[str]) -> str:
-    # enough from both ends: the middle of a long stream is left out anyway
-    if len(stream) > 20_000:
-        head, tail = _joined(stream[:10_000]), _joined(stream[-10_000:])
-        return f"{head}\n[… {len(stream) - 20_000:,} chunks …]\n{tail}"
-    joined: str = "".join(json.loads(f"[{','.join(stream)}]"))
-    return joined.encode("utf-8", "replace").decode()
+def _ends(stream: Sequence[str]) -> list[str]:
+    """As many chunks from the beginning as are shown, as text."""
+    kept: list[str] = []
+    room = STREAM_CHARS
+    for chunk in stream[:STREAM_CHUNKS]:
+        room -= len(chunk)
+        if room < 0:
+            break
+        # a lone surrogate is valid JSON and no valid text
+        kept.append(redact(json.loads(chunk)).encode("utf-8", "replace").decode())
+    return kept
 
 
 def _wire(content: dict[str, Any], view: JobView) -> None:

@@ -41,6 +41,14 @@ function mediaElement(board, what, { node, key }) {
   return figure;
 }
 
+/** All media of a payload; wide pictures take the whole width, others stand beside the tree. */
+function galleryElement(board, what, media) {
+  const wide = media.some(({ node }) => node.width > node.height * 1.25);
+  const gallery = make("div", wide ? "kit-gallery kit-wide" : "kit-gallery");
+  gallery.append(...media.map((one) => mediaElement(board, what, one)));
+  return gallery;
+}
+
 function player(tag, url, key, figure) {
   const element = make(tag);
   element.src = url;

@@ -5,8 +5,10 @@ const MEMORY_ROW_PX = { 1: 132, 2: 96, 3: 72, 4: 72 };
 const MEMORY_ROW_MANY_PX = 48;
 const SAMPLE_HOLE_S = 1.5; // the sampler rests when no job runs: no line across that
 
+const NEAR_S = 0.3; // a short job may lie between two samples
+
 /** Rows to draw: [{device, lines: [{line, role}], label, low, high, total}]. */
-function memoryRows(samples, reason) {
+function memoryRows(samples, reason, list) {
   const gpus = samples.devices("vram");
   const torchOnly = gpus.length ? [] : samples.devices("torch_allocated");
   const rows = [];
@@ -19,31 +21,36 @@ function memoryRows(samples, reason) {
     if (held) lines.push({ line: held, role: "reserved", name: "torch reserved" });
     if (torch) lines.push({ line: torch, role: "torch", name: "torch allocated" });
     const total = used ? used.total : NaN;
-    const high = Number.isFinite(total) ? total : niceMemory(largest(lines));
+    const high = Number.isFinite(total) ? total : niceMemory(largest(lines, list));
     rows.push({ device, lines, label: `GPU ${device}`, low: 0, high, total, reason: "" });
   }
   if (rows.length) return rows;
   const rss = samples.line("rss", -1);
   if (!rss || !rss.n) return [];
-  const [least, most] = extremes(rss);
+  const [least, most] = extremes(rss, list);
+  if (most < least) return [];
   const span = Math.max(16, (most - least) * 1.25);
   const low = Math.max(0, Math.floor((most + least) / 2 - span / 2));
   const lines = [{ line: rss, role: "device", name: "RSS" }];
-  return [{ device: -1, lines, label: "process memory (RSS)", low, high: low + span, total: NaN, reason }];
+  return [{ device: -1, lines, label: "RSS", low, high: low + span, total: NaN, reason }];
 }
 
-function extremes(line) {
+/** Least and most of a line while a job of this view waited or ran: other handlers' jobs do not count. */
+function extremes(line, list) {
   let least = Infinity;
   let most = -Infinity;
-  for (let k = 0; k < line.n; k += 1) {
+  let s = 0;
+  for (let k = 0; k < line.n && s < list.length; k += 1) {
+    while (s < list.length && line.time[k] > list[s].to + NEAR_S) s += 1;
+    if (s === list.length || line.time[k] < list[s].from - NEAR_S) continue;
     if (line.used[k] < least) least = line.used[k];
     if (line.used[k] > most) most = line.used[k];
   }
   return [least, most];
 }
 
-function largest(lines) {
-  return Math.max(1, ...lines.map((l) => extremes(l.line)[1]));
+function largest(lines, list) {
+  return Math.max(1, ...lines.map((l) => extremes(l.line, list)[1]));
 }
 
 function niceMemory(mib) {
@@ -119,13 +126,25 @@ function drawSamples(g, line, role, axis, y, base, look, fill) {
   g.setLineDash([]);
 }
 
-/** What the lines of a row are, from x on, in one line of text. */
-function drawMemoryLegend(g, row, x, y, end, look) {
+/** Where a row is labelled: a device at nothing, half and all of it; otherwise at round numbers. */
+function rowMarks(row, height) {
+  if (Number.isFinite(row.total)) return height < 40 ? [0, row.total] : [0, row.total / 2, row.total];
+  const marks = memoryMarks(row.low, row.high);
+  return height < 60 ? [marks[0], marks[marks.length - 1]] : marks;
+}
+
+function markText(mib) {
+  if (mib === 0) return "0";
+  return mib >= 1024 && mib % 1024 === 0 ? `${mib / 1024} GiB` : memory(mib);
+}
+
+/** What the lines of a row are, from x on, in one line of text; their names in the first row only. */
+function drawMemoryLegend(g, row, x, y, end, look, names) {
   g.textAlign = "left";
   g.fillStyle = look.text;
   g.fillText(row.label, x, y);
   let at = x + g.measureText(row.label).width + 12;
-  if (row.lines.length > 1 || row.device >= 0) {
+  if (names && row.device >= 0) {
     for (const { role, name } of row.lines) {
       g.strokeStyle = role === "device" ? look.memory : look.torch;
       g.lineWidth = 2;

@@ -167,11 +167,7 @@ class Pane {
   payload(what, tree, size, limit) {
     const holder = make("div", "kit-payload");
     const media = mediaIn(tree);
-    if (media.length) {
-      const gallery = make("div", "kit-gallery");
-      gallery.append(...media.map((one) => mediaElement(this.board, what, one)));
-      holder.append(gallery);
-    }
+    if (media.length) holder.append(galleryElement(this.board, what, media));
     const aloneAndShown = media.length === 1 && tree === media[0].node;
     if (!aloneAndShown) holder.append(treeElement(tree, (at, start, done) => this.more(what, at, start, done)));
     const whole = make("div", "kit-payload-and-size");
@@ -227,7 +223,10 @@ class Pane {
     this.streamCount = make("div", "kit-soft", streamText(stream, detail.final));
     holder.append(this.streamCount);
     if (stream.text !== null) {
-      this.streamBox = make("div", "kit-stream-text", stream.text + stream.live.map(chunkText).join(""));
+      this.streamBox = make("div", "kit-stream-text");
+      this.streamBox.append(...chunkSpans(stream.text.head));
+      if (stream.text.left) this.streamBox.append(make("span", "kit-cut", `… ${plural(stream.text.left, "chunk")} …`));
+      this.streamBox.append(...chunkSpans(stream.text.tail), ...chunkSpans(stream.live.map(chunkText)));
       if (!detail.final) this.streamBox.classList.add("kit-growing");
       holder.append(this.streamBox);
     } else {
@@ -244,11 +243,7 @@ class Pane {
   streamTree(tree) {
     const holder = make("div", "kit-payload");
     const media = mediaIn(tree);
-    if (media.length) {
-      const gallery = make("div", "kit-gallery");
-      gallery.append(...media.map((one) => mediaElement(this.board, "stream", one)));
-      holder.append(gallery);
-    }
+    if (media.length) holder.append(galleryElement(this.board, "stream", media));
     holder.append(treeElement(tree, (at, start, done) => this.more("stream", at, start, done)));
     return holder;
   }
@@ -281,7 +276,7 @@ class Pane {
     if (this.tab !== "Output" || !this.streamBox?.isConnected || detail.drawnLive === undefined) return false;
     const fresh = detail.stream.live.slice(detail.drawnLive);
     if (!fresh.length) return false;
-    if (detail.stream.text !== null) this.streamBox.append(fresh.map(chunkText).join(""));
+    if (detail.stream.text !== null) this.streamBox.append(...chunkSpans(fresh.map(chunkText)));
     else this.streamBox.append(...fresh.map((text) => make("div", "kit-code", text)));
     detail.drawnLive = detail.stream.live.length;
     say(this.streamCount, streamText(detail.stream, false));
@@ -303,6 +298,11 @@ function emptyText(detail) {
 function streamText(stream, final) {
   const missed = !final && stream.missed ? `, ${count(stream.missed)} shown when it ends` : "";
   return `${plural(stream.n, "chunk")}${final ? "" : " so far"}${missed}`;
+}
+
+/** Chunks as running text, every second one tinted: where one ends is part of the truth. */
+function chunkSpans(texts) {
+  return texts.map((text) => make("span", "kit-chunk", text));
 }
 
 /** A chunk as it was posted: text without its quotes, anything else as JSON. */

@@ -221,8 +221,11 @@ class Pointer {
     const now = memoryAt(t.at.rows, time);
     const i = t.hovered;
     if (i < 0) {
-      const running = beside.length ? `${plural(beside.length, "job")} running` : "idle";
-      return [preciseClock(time), running, now].filter(Boolean);
+      const k = t.axis.stretchAt(time);
+      const between = k < 0 || time > t.axis.list[k].to;
+      const running = beside.length ? `${plural(beside.length, "job")} running` : between ? "idle" : "no job running";
+      const reason = at.y > t.at.memoryTop ? t.board.reason : "";
+      return [preciseClock(time), running, now, reason].filter(Boolean);
     }
     const took = jobs.took(i, t.now);
     const state = stateWord(jobs.state[i]);

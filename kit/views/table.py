@@ -328,3 +328,12 @@ def counts_of(table: JobTable) -> dict[int, int]:
     """How many jobs are in each state, by state code."""
     states: Any = table.rows[codec.OFFSET_STATE :: codec.ROW_BYTES]
     return {code: states.count(code) for code in range(len(codec.STATES))}
+
+
+def times_of(table: JobTable) -> list[float]:
+    """Execution times of completed jobs in ms, sorted."""
+    rows = bytes(table.rows)
+    states = rows[codec.OFFSET_STATE :: codec.ROW_BYTES]
+    times = memoryview(rows).cast("f")[codec.OFFSET_EXECUTION // 4 :: codec.ROW_BYTES // 4]
+    done = zip(times.tolist(), states, strict=True)
+    return sorted(ms for ms, state in done if state == codec.COMPLETED and ms == ms)

@@ -89,7 +89,7 @@ class Timeline {
 
   // -- layout -----------------------------------------------------------------------------------
 
-  measure() {
+  measure(list) {
     const { jobs, samples } = this.board;
     const width = this.plot.clientWidth - GUTTER_PX - 8;
     const lanes = jobs.laneList();
@@ -100,7 +100,7 @@ class Timeline {
     const queueEnd = lanesEnd + (jobs.waiting.size ? QUEUE_LANE_PX : 0);
     const edits = this.board.versions.length > 0;
     const memoryTop = queueEnd + (edits ? EDIT_ROW_PX : 6);
-    const rows = memoryRows(samples, this.board.reason);
+    const rows = memoryRows(samples, this.board.reason, list);
     const free = this.room() - memoryTop - rows.length * 4 - FOOT_PX;
     const memoryPx = memoryHeight(rows, free);
     const height = memoryTop + memoryPx + rows.length * 4 + FOOT_PX;
@@ -118,9 +118,10 @@ class Timeline {
   prepare() {
     const { board } = this;
     const now = board.now();
-    const at = this.measure();
-    if (at.width < 40 || !board.jobs.n || this.element.hidden) return null;
+    if (!board.jobs.n || this.element.hidden) return null;
     const list = stretches(board.jobs, now);
+    const at = this.measure(list);
+    if (at.width < 40) return null;
     if (this.following) this.view = liveView(list, at.width, board.jobs.live.size > 0);
     else if (!this.view) this.view = fitView(list, at.width);
     this.axis = new TimeAxis(list, at.width, this.view);
@@ -295,24 +296,23 @@ class Timeline {
     const each = at.memoryPx / Math.max(1, at.rows.length);
     at.rows.forEach((row, k) => {
       const top = at.memoryTop + k * (each + 4);
-      visit(row, top + MEMORY_LABEL_PX, top + each);
+      visit(row, top + MEMORY_LABEL_PX, top + each, k === 0);
     });
   }
 
   drawMemoryLabels(g, at, look) {
-    this.eachMemoryRow(at, (row, y0, y1) => {
+    this.eachMemoryRow(at, (row, y0, y1, first) => {
       g.textAlign = "right";
       g.fillStyle = look.textSoft;
-      const whole = memoryMarks(row.low, row.high);
-      const marks = y1 - y0 < 60 ? [whole[0], whole[whole.length - 1]] : whole;
+      const marks = rowMarks(row, y1 - y0);
       let above = Infinity;
       for (const mib of marks) {
         const y = y1 - ((mib - row.low) / (row.high - row.low)) * (y1 - y0);
         if (above - y < 14) continue;
-        g.fillText(mib === 0 ? "0" : memory(mib), GUTTER_PX - 10, Math.min(y + 4, y1 + 3));
+        g.fillText(markText(mib), GUTTER_PX - 10, Math.min(y + 4, y1 + 3));
         above = y;
       }
-      drawMemoryLegend(g, row, GUTTER_PX + 4, y0 - 8, this.plot.clientWidth - 8, look);
+      drawMemoryLegend(g, row, GUTTER_PX + 4, y0 - 8, this.plot.clientWidth - 8, look, first);
     });
   }
 

@@ -14,6 +14,11 @@ function isContainer(node) {
   return node !== null && typeof node === "object" && (node.t === "object" || node.t === "array");
 }
 
+/** A short list of numbers reads best in one line. */
+function isShortNumbers(node) {
+  return node.t === "array" && node.n === node.v.length && node.n > 0 && node.n <= 24 && node.v.every((v) => typeof v === "number");
+}
+
 /** A key is a string, or a string node if it is long. */
 function keyText(key) {
   return typeof key === "string" ? key : `${key.head}…${key.tail}`;
@@ -63,7 +68,7 @@ function entry(key, node, depth, at, inArray, more) {
   const row = make("div", "kit-entry");
   row.setAttribute("role", "treeitem");
   const name = make("span", inArray ? "kit-index" : "kit-key", key);
-  if (!isContainer(node)) {
+  if (!isContainer(node) || isShortNumbers(node)) {
     row.append(name, valueElement(node));
     return row;
   }
@@ -95,6 +100,7 @@ function valueElement(node) {
     return longText(node.slice(0, half), node.slice(half), node.length, '"');
   }
   if (typeof node !== "object") return make("span", "kit-atom", String(node));
+  if (node.t === "array") return make("span", "kit-atom", `[${node.v.join(", ")}]`);
   if (node.t === "media") return make("span", "kit-media-note", node.hidden ?? mediaText(node));
   if (node.t === "number") return make("span", "kit-atom", node.text);
   return longText(node.head, node.tail, node.n, node.t === "string" ? '"' : "");

@@ -340,9 +340,11 @@ def interrupt():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.0007)
 
-def queued(n, size):
-    return [Event(JobKey(f"{n}-{i}"), 1, EventKind.QUEUED, 1.0, Queued("id", "h", 1, "local"),
-                  '"' + "x" * 300 + '"') for i in range(size)]
+def jobs(n, size):
+    text = '"' + "x" * 300 + '"'
+    return [e for i in range(size) for e in (
+        Event(JobKey(f"{n}-{i}"), 1, EventKind.QUEUED, 1.0, Queued("id", "h", 1, "local"), text),
+        Event(JobKey(f"{n}-{i}"), 1, EventKind.COMPLETED, 1.0, Ended(1.0), text))]
 
 known, unknown, interrupts, n = set(), set(), 0, 0
 signal.signal(signal.SIGINT, stop)
@@ -351,7 +353,9 @@ until = time.monotonic() + float(sys.argv[2])
 thread.start()
 while time.monotonic() < until:
     n += 1
-    events = queued(n, 3000 if n % 50 == 0 else 1 + n % 3)
+    events = jobs(n, 3000 if n % 50 == 0 else 1 + n % 3)
+    if n % 10 == 0:
+        store._writer.written = 10**9  # time to look at the cap
     keys = {e.job_key for e in events}
     unknown |= keys
     try:
@@ -365,8 +369,8 @@ while time.monotonic() < until:
 done = True
 thread.join()
 unknown -= known
-accepted = store.append(queued("last", 1))
-assert heard[-1] == accepted[0].seq and heard == sorted(set(heard)), "handed over, in order"
+accepted = store.append(jobs("last", 1))
+assert heard[-1] == accepted[-1].seq and heard == sorted(set(heard)), "handed over, in order"
 store.close()
 again = Store.open(Path(sys.argv[1]), cap_bytes=10**9)
 kept = {row.key for row in again.rows()}

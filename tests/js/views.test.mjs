@@ -155,6 +155,15 @@ test("samples stay bounded and keep their peak", () => {
   assert.equal(line.time[line.n - 1], T + 199_999);
 });
 
+test("memory at an instant is a reading that is near", () => {
+  const line = { n: 3, time: [T, T + 1, T + 10], used: [1, 2, 3] };
+  assert.equal(kit.usedAt(line, T + 0.5), 1);
+  assert.equal(kit.usedAt(line, T + 1), 2);
+  assert.equal(kit.usedAt(line, T - 0.2), 1);
+  for (const time of [T - 1, T + 5, T + 20]) assert.ok(Number.isNaN(kit.usedAt(line, time)), `${time - T}`);
+  assert.ok(Number.isNaN(kit.usedAt(undefined, T)));
+});
+
 // -- the time axis --------------------------------------------------------------------------------
 
 test("idle time is folded and comes back exactly", () => {
@@ -332,10 +341,14 @@ function boardWith() {
   return { board, sent, hear };
 }
 
-test("the latest job is looked at until another is chosen", () => {
+test("the latest job is looked at until another is chosen", async () => {
   const { board, sent, hear } = boardWith();
   assert.deepEqual(sent, [{ t: "job", i: 0, g: 3 }]);
   hear({ t: "delta", g: 3, now: T, n: [kit.ROW_BYTES, 0, 0] }, [row(1)]);
+  // in a burst not with each of them
+  assert.equal(sent.length, 1);
+  assert.equal(board.shown(), 0);
+  await new Promise((done) => setTimeout(done, 600));
   assert.deepEqual(sent.at(-1), { t: "job", i: 1, g: 3 });
   board.select(0);
   hear({ t: "delta", g: 3, now: T, n: [kit.ROW_BYTES, 0, 0] }, [row(2)]);
@@ -405,7 +418,7 @@ test("a closed line is noticed and a word from the kernel revives it", () => {
 
 test("text of a running job is added, not asked for again", () => {
   const { board, sent, hear } = boardWith();
-  hear({ t: "job", g: 3, i: 0, final: false, state: "IN_PROGRESS", logs: [], stream: { n: 1, text: "a", tree: null, live: [] }, progress: null, findings: [] });
+  hear({ t: "job", g: 3, i: 0, final: false, state: "IN_PROGRESS", logs: [], stream: { n: 1, text: { head: ["a"], tail: [], left: 0 }, tree: null, live: [] }, progress: null, findings: [] });
   const before = sent.length;
   hear({ t: "live", g: 3, i: 0, chunks: ['"b"', '"c"'], logs: [["stdout", "x\n"]], missed: 4 });
   assert.equal(board.detail.stream.n, 7);

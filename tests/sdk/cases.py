@@ -1,262 +1,319 @@
-"""Handlers and inputs for the parity with the real worker: one file per kind, one behaviour per input."""
+"""Handlers and inputs for the parity test. Runs in two processes: with the kit, and without it.
+
+Every handler is written as a worker's file would have it. The names of the cases say what they are
+about; the same input goes to both sides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import asyncio
+import functools
+from dataclasses import dataclass, field
+from typing import Any
 
-#: the head of every handler file; what it does is named by ``job["input"]["do"]``
-COMMON = """
-import asyncio, collections, enum, functools, math, time
-import runpod
-
-
-class Text(str):
-    pass
+from runpod.serverless import progress_update
 
 
-class Number(enum.IntEnum):
-    ONE = 1
+@dataclass(frozen=True)
+class Case:
+    """One handler on one request."""
+
+    handler: Any
+    input: Any = None
+    #: other keys of the request
+    more: dict[str, Any] = field(default_factory=dict)
+    #: keys of start() besides the handler
+    config: dict[str, Any] = field(default_factory=dict)
 
 
-class Odd(Exception):
-    def __str__(self):
-        raise RuntimeError("no text")
+class Own(BaseException): ...
 
 
-class Base(BaseException):
-    pass
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
-def cycle():
-    a = []
-    a.append(a)
-    return a
+class Service:
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def handle(self, job: Any) -> Any:
+        return job["input"] * self.factor
+
+    def stream(self, job: Any) -> Any:
+        for number in range(job["input"]):
+            yield number * self.factor
+
+    def __call__(self, job: Any) -> Any:
+        return [self.factor, job["input"]]
 
 
-def nested(depth):
-    value = 1
+class Streamer:
+    def __call__(self, job: Any) -> Any:
+        yield 1
+
+
+def gives(value: Any) -> Any:
+    """A handler that returns what a function makes: most of the wire table needs no more."""
+
+    def handler(job: Any) -> Any:
+        return value()
+
+    return handler
+
+
+def echo(job: Any) -> Any:
+    return job["input"]
+
+
+async def echo_later(job: Any) -> Any:
+    await asyncio.sleep(0.001)
+    return job["input"]
+
+
+def whole_job(job: Any) -> Any:
+    return job
+
+
+def raises(job: Any) -> Any:
+    kinds = {
+        "value": ValueError("bad prompt"),
+        "empty": RuntimeError(),
+        "key": KeyError("prompt"),
+        "unicode": ValueError("día 日 \u2028 \x00"),
+        "surrogate": ValueError("\ud800"),
+        "os": FileNotFoundError(2, "No such file or directory", "model.bin"),
+        "exit": SystemExit(3),
+        "interrupt": KeyboardInterrupt(),
+        "own": Own("x"),
+        "mute": Mute(),
+        "cancelled": asyncio.CancelledError(),
+    }
+    raise kinds[job["input"]]
+
+
+async def raises_later(job: Any) -> Any:
+    await asyncio.sleep(0)
+    return raises(job)
+
+
+def raises_deep(job: Any) -> Any:
+    def inner() -> Any:
+        try:
+            return {}[job["input"]]
+        except KeyError as exc:
+            raise ValueError("outer") from exc
+
+    return inner()
+
+
+def recurses(job: Any) -> Any:
+    return recurses(job)
+
+
+def nested_loop(job: Any) -> Any:
+    coroutine = asyncio.sleep(0)
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        coroutine.close()
+
+
+def needs_two(job: Any, model: Any) -> Any:
+    return model
+
+
+def changes_input(job: Any) -> Any:
+    job["input"]["list"].append(2)
+    job["more"] = True
+    return job["input"]
+
+
+def cycle() -> Any:
+    loop: dict[str, Any] = {"a": []}
+    loop["a"].append(loop)
+    return loop
+
+
+def deep(depth: int) -> Any:
+    value: Any = []
     for _ in range(depth):
         value = [value]
     return value
 
 
-def chunks():
+def yields(job: Any) -> Any:
+    yield from job["input"]
+
+
+async def yields_later(job: Any) -> Any:
+    for part in job["input"]:
+        await asyncio.sleep(0)
+        yield part
+
+
+def yields_and_returns(job: Any) -> Any:
+    yield 1
+    return {"error": "lost"}
+
+
+def yields_what_cannot_be_sent(job: Any) -> Any:
+    yield 1
+    yield b"bytes"
+    yield {1, 2}
+    yield 3
+
+
+def yields_surrogate(job: Any) -> Any:
+    yield 1
+    yield "\ud800"
+    yield 2
+
+
+def yields_cycle(job: Any) -> Any:
+    yield 1
+    yield cycle()
+
+
+def yields_deep(job: Any) -> Any:
+    yield 1
+    yield deep(100_000)
+    yield 2
+
+
+def yields_nan(job: Any) -> Any:
+    yield float("nan")
     yield 1
 
 
-VALUES = {
-    "none": lambda: None, "true": lambda: True, "false": lambda: False, "zero": lambda: 0,
-    "minus zero": lambda: -0.0, "float": lambda: 0.1 + 0.2, "huge float": lambda: 1e308,
-    "tiny float": lambda: 5e-324, "big int": lambda: 2**53 + 1, "bigger int": lambda: 10**30,
-    "empty text": lambda: "", "text": lambda: "plain", "umlaut": lambda: "\\u00e9\\u4e2d",
-    "emoji": lambda: "\\U0001F600", "separator": lambda: "\\u2028\\u2029", "nul": lambda: "a\\x00b",
-    "quotes": lambda: '"\\\\ \\n\\t</script>', "list": lambda: [1, "a", None], "empty list": lambda: [],
-    "empty dict": lambda: {}, "dict": lambda: {"a": {"b": [1]}}, "tuple": lambda: (1, (2, 3)),
-    "int keys": lambda: {1: "a", 2: "b"}, "colliding keys": lambda: {1: "a", "1": "b"},
-    "odd keys": lambda: {True: 1, None: 2, 0.5: 3}, "__proto__": lambda: {"__proto__": {"x": 1}},
-    "nested": lambda: nested(70), "long text": lambda: "x" * 300_000,
-    "floats": lambda: [i / 7 for i in range(5_000)], "text subclass": lambda: Text("t"),
-    "enum": lambda: Number.ONE, "ordered": lambda: collections.OrderedDict(b=1, a=2),
-    "named tuple": lambda: collections.namedtuple("P", "x y")(1, 2),
-    "output key": lambda: {"output": 1}, "status": lambda: {"status": "error"},
-    "error text": lambda: {"error": "no", "partial": [1]}, "error alone": lambda: {"error": "no"},
-    "error empty": lambda: {"error": ""}, "error none": lambda: {"error": None, "x": 1},
-    "error list": lambda: {"error": ["a", "b"]}, "error dict": lambda: {"error": {"code": 5}, "x": 1},
-    "error zero": lambda: {"error": 0}, "refresh": lambda: {"refresh_worker": True, "x": 1},
-    "refresh alone": lambda: {"refresh_worker": True}, "no refresh": lambda: {"refresh_worker": False},
-    "refresh and error": lambda: {"refresh_worker": True, "error": "no"},
+def yields_and_raises(job: Any) -> Any:
+    yield 1
+    raises(job)
+
+
+async def yields_and_raises_later(job: Any) -> Any:
+    yield 1
+    await asyncio.sleep(0)
+    raises(job)
+
+
+def reports(job: Any) -> Any:
+    for number in range(job["input"]):
+        progress_update(job, {"step": number})
+    return "done"
+
+
+async def reports_and_yields(job: Any) -> Any:
+    for number in range(job["input"]):
+        progress_update(job, f"{number}%")
+        yield number
+
+
+def returns_coroutine(job: Any) -> Any:
+    return echo_later(job)
+
+
+def returns_generator(job: Any) -> Any:
+    return (n for n in job["input"])
+
+
+AGGREGATE = {"return_aggregate_stream": True}
+REFRESH = {"refresh_worker": True}
+
+CASES: dict[str, Case] = {
+    # what is returned
+    "dict": Case(echo, {"a": 1, "é": ["日", None, True, 1.5]}),
+    "none": Case(echo, None),
+    "text": Case(echo, "text \u2028 \x00 \U0001f600"),
+    "bool": Case(echo, False),
+    "numbers": Case(echo, [0, -1, 2**70, 1e300, -0.0, 0.1]),
+    "empty dict": Case(echo, {}),
+    "empty list": Case(echo, []),
+    "async": Case(echo_later, {"a": 1}),
+    "returns a coroutine": Case(returns_coroutine, {"a": 1}),
+    "object": Case(Service(3), 4),
+    "method": Case(Service(3).handle, 4),
+    "partial": Case(functools.partial(Service.handle, Service(5)), 4),
+    "whole request": Case(whole_job, 1, {"webhook": "https://example.com/x", "policy": {"ttl": 1}}),
+    "input changed": Case(changes_input, {"list": [1]}),
+    "error": Case(echo, {"error": "nope", "partial": [1]}),
+    "error alone": Case(echo, {"error": "nope"}),
+    "error empty": Case(echo, {"error": ""}),
+    "error none": Case(echo, {"error": None, "a": 1}),
+    "error list": Case(echo, {"error": ["a", "b"]}),
+    "error dict": Case(echo, {"error": {"code": 5}, "x": 1}),
+    "errors": Case(echo, {"errors": ["a"]}),
+    "refresh": Case(echo, {"refresh_worker": True, "x": 1}),
+    "refresh alone": Case(echo, {"refresh_worker": True}),
+    "refresh false": Case(echo, {"refresh_worker": False, "x": 1}),
+    "refresh and error": Case(echo, {"refresh_worker": True, "error": "e"}),
+    "refresh in start": Case(echo, {"a": 1}, config=REFRESH),
+    "refresh in start, raises": Case(raises, "value", config=REFRESH),
+    "output in output": Case(echo, {"output": {"a": 1}}),
+    # what changes on the way
+    "tuple": Case(gives(lambda: (1, (2, 3)))),
+    "int keys": Case(gives(lambda: {2: "a", None: "b", True: "c", 1.5: "d"})),
+    "colliding keys": Case(gives(lambda: {1: "a", "1": "b"})),
+    "deep": Case(gives(lambda: deep(100))),
+    # what is posted and is no JSON
+    "nan": Case(gives(lambda: {"x": [float("nan"), float("inf"), -float("inf")]})),
+    # what never arrives
+    "bytes": Case(gives(lambda: {"image": b"x"})),
+    "set": Case(gives(lambda: {1, 2})),
+    "cycle": Case(gives(cycle)),
+    "surrogate": Case(gives(lambda: {"text": "\ud800"})),
+    "tuple key": Case(gives(lambda: {(1, 2): 3})),
+    "object result": Case(gives(object)),
+    "generator result": Case(returns_generator, [1, 2]),
+    "generator object": Case(Streamer(), 1),
+    # what is raised
+    "raises": Case(raises, "value"),
+    "raises empty": Case(raises, "empty"),
+    "raises key": Case(raises, "key"),
+    "raises unicode": Case(raises, "unicode"),
+    "raises surrogate": Case(raises, "surrogate"),
+    "raises os": Case(raises, "os"),
+    "raises later": Case(raises_later, "value"),
+    "raises a chain": Case(raises_deep, "k"),
+    "raises exit": Case(raises, "exit"),
+    "raises interrupt": Case(raises, "interrupt"),
+    "raises own": Case(raises, "own"),
+    "raises own later": Case(raises_later, "own"),
+    "raises mute": Case(raises, "mute"),
+    "raises cancelled": Case(raises_later, "cancelled"),
+    "recursion": Case(recurses),
+    "too deep": Case(gives(lambda: deep(100_000))),
+    "too many digits": Case(gives(lambda: 10**5000)),
+    "nested loop": Case(nested_loop),
+    "needs two": Case(needs_two, 1),
+    # streams
+    "stream": Case(yields, ["a", {"b": 1}, None, 0, ""]),
+    "stream later": Case(yields_later, ["a", {"b": 1}]),
+    "stream empty": Case(yields, []),
+    "stream empty aggregate": Case(yields, [], config=AGGREGATE),
+    "stream aggregate": Case(yields, ["a", "b"], config=AGGREGATE),
+    "stream later aggregate": Case(yields_later, [1, 2], config=AGGREGATE),
+    "stream method": Case(Service(2).stream, 3),
+    "stream partial": Case(functools.partial(yields), [1]),
+    "stream refresh": Case(yields, [1], config=REFRESH),
+    "stream error": Case(yields, [1, {"error": "e", "ctx": 1}, 2], config=AGGREGATE),
+    "stream error dict": Case(yields_later, [1, {"error": {"code": 5}}, 2]),
+    "stream error falsy": Case(yields, [{"error": ""}, {"error": None}, 2]),
+    "stream refresh chunk": Case(yields, [{"refresh_worker": True}]),
+    "stream returns": Case(yields_and_returns),
+    "stream raises": Case(yields_and_raises, "value", config=AGGREGATE),
+    "stream raises later": Case(yields_and_raises_later, "value"),
+    "stream raises exit": Case(yields_and_raises, "exit"),
+    "stream raises own": Case(yields_and_raises_later, "own"),
+    "stream raises mute": Case(yields_and_raises, "mute"),
+    "stream unsendable": Case(yields_what_cannot_be_sent),
+    "stream unsendable aggregate": Case(yields_what_cannot_be_sent, config=AGGREGATE),
+    "stream surrogate": Case(yields_surrogate),
+    "stream cycle": Case(yields_cycle),
+    "stream deep": Case(yields_deep),
+    "stream nan": Case(yields_nan),
+    # progress
+    "progress": Case(reports, 20),
+    "stream progress": Case(reports_and_yields, 5),
 }
-HOSTILE = {
-    "bytes": lambda: b"x", "set": lambda: {"a": {1}}, "object": object, "nan": lambda: math.nan,
-    "infinity": lambda: {"x": [1, math.inf]}, "cycle": cycle, "surrogate": lambda: "\\ud800",
-    "tuple key": lambda: {(1, 2): 3}, "generator": chunks, "deep": lambda: nested(100_000),
-    "digits": lambda: 10**5000, "function": lambda: nested,
-}
-
-
-def fail(message):
-    raise ValueError(message)
-
-
-def chained():
-    try:
-        fail("first")
-    except ValueError as exc:
-        raise KeyError("second") from exc
-
-
-def during():
-    try:
-        fail("first")
-    except ValueError:
-        raise LookupError("second")
-
-
-def stops():
-    raise StopIteration(5)
-
-
-def odd():
-    raise Odd
-
-
-def base():
-    raise Base("own")
-
-
-def leaves():
-    raise SystemExit(3)
-
-
-def interrupts():
-    raise KeyboardInterrupt
-
-
-RAISES = {
-    "value": lambda: fail("plain"), "umlaut": lambda: fail("\\u00e9 \\U0001F600 \\u2028"),
-    "lines": lambda: fail("a\\nb"), "empty": lambda: fail(""), "chained": chained, "during": during,
-    "zero": lambda: 1 / 0, "name": lambda: undefined, "stop": stops,
-    "timeout": lambda: (_ for _ in ()).throw(asyncio.TimeoutError()),
-    "memory": lambda: (_ for _ in ()).throw(MemoryError("out")),
-}
-ESCAPES = {"base": base}
-DEADLY = {"exit": leaves, "interrupt": interrupts}
-ALL = {**VALUES, **HOSTILE, **RAISES, **ESCAPES, **DEADLY}
-
-
-def act(job):
-    given = job["input"]
-    what = given["do"]
-    if what == "input":
-        given["seen"] = True
-        return given
-    if what == "job":
-        return {key: job[key] for key in sorted(job)}
-    if what == "progress":
-        for value in given["values"]:
-            runpod.serverless.progress_update(job, value)
-            time.sleep(0.05)
-        return "done"
-    return ALL[what]()
-"""
-STREAMS = """
-PARTS = {
-    "nothing": [], "one": ["a"], "words": ["a", "b", "c"], "mixed": [1, None, {"x": 1}, [2], True],
-    "empty dict": [{}], "falsy error": [{"error": "", "x": 1}], "error": ["a", {"error": "no", "x": 1}, "b"],
-    "error first": [{"error": {"code": 1}}, "b"], "refresh": [{"refresh_worker": True}, "b"],
-    "umlaut": ["\\u00e9", "\\u2028"], "long": ["x" * 200_000] * 3, "many": list(range(200)),
-    "tuple": [(1, 2)], "int keys": [{1: 2}], "nan": ["a", math.nan, "b"],
-}
-
-
-def parts(job):
-    given = job["input"]
-    what = given["do"]
-    if what in PARTS:
-        yield from PARTS[what]
-    elif what == "hostile":
-        yield "before"
-        yield ALL[given["value"]]()
-        yield "after"
-    elif what == "raises":
-        yield "before"
-        ALL[given["value"]]()
-    elif what == "at once":
-        ALL[given["value"]]()
-        yield "never"
-    elif what == "progress":
-        runpod.serverless.progress_update(job, 1)
-        time.sleep(0.05)
-        yield "a"
-        runpod.serverless.progress_update(job, {"at": 2})
-        time.sleep(0.05)
-    elif what == "returns":
-        yield "a"
-        return "ignored"
-"""
-#: kind to the text after COMMON
-KINDS = {
-    "sync": "def handler(job):\n    return act(job)\n",
-    "async": "async def handler(job):\n    await asyncio.sleep(0)\n    return act(job)\n",
-    "object": "class Handler:\n    def __call__(self, job):\n        return act(job)\nhandler = Handler()\n",
-    "partial": "def takes(extra, job):\n    return act(job)\nhandler = functools.partial(takes, 1)\n",
-    "gives awaitable": (
-        "async def inner(job):\n    return act(job)\ndef handler(job):\n    return inner(job)\n"
-    ),
-    "generator": f"{STREAMS}\ndef handler(job):\n    yield from parts(job)\n",
-    "async generator": f"{STREAMS}\nasync def handler(job):\n    for part in parts(job):\n"
-    "        await asyncio.sleep(0)\n        yield part\n",
-    "hidden generator": f"{STREAMS}\nhandler = functools.partial(lambda job: parts(job))\n",
-}
-VALUES = [
-    "none", "true", "false", "zero", "minus zero", "float", "huge float", "tiny float", "big int",
-    "bigger int", "empty text", "text", "umlaut", "emoji", "separator", "nul", "quotes", "list",
-    "empty list", "empty dict", "dict", "tuple", "int keys", "colliding keys", "odd keys", "__proto__",
-    "nested", "long text", "floats", "text subclass", "enum", "ordered", "named tuple", "output key",
-    "status", "error text", "error alone", "error empty", "error none", "error list", "error dict",
-    "error zero", "refresh", "refresh alone", "no refresh", "refresh and error",
-]  # fmt: skip
-HOSTILE = [
-    "bytes", "set", "object", "nan", "infinity", "cycle", "surrogate", "tuple key", "generator", "deep",
-    "digits", "function",
-]  # fmt: skip
-RAISES = ["value", "umlaut", "lines", "empty", "chained", "during", "zero", "name", "stop", "timeout",
-          "memory"]  # fmt: skip
-PARTS = ["nothing", "one", "words", "mixed", "empty dict", "falsy error", "error", "error first",
-         "refresh", "umlaut", "long", "many", "tuple", "int keys", "nan", "progress", "returns"]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Group:
-    """One handler file and the inputs it is given."""
-
-    kind: str
-    options: str
-    inputs: tuple[dict[str, object], ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}{self.options}"
-
-    @property
-    def source(self) -> str:
-        start = f'runpod.serverless.start({{"handler": handler{self.options}}})\n'
-        return f"{COMMON}\n{KINDS[self.kind]}\n{start}"
-
-
-def _do(*names: str) -> Iterator[dict[str, object]]:
-    return ({"do": name} for name in names)
-
-
-_COMMON = [
-    {"do": "input", "nested": {"x": [1]}}, {"do": "job"},
-    {"do": "progress", "values": [1, {"x": "\u00e9"}, None]},
-]  # fmt: skip
-_STREAM = [
-    *_do(*PARTS),
-    *({"do": "hostile", "value": name} for name in ("bytes", "set", "cycle", "surrogate", "infinity",
-                                                    "deep", "digits", "tuple key")),
-    *({"do": "raises", "value": name} for name in ("value", "lines", "chained", "base")),
-    {"do": "at once", "value": "zero"},
-]  # fmt: skip
-_DEADLY = [{"do": "raises", "value": "exit"}, {"do": "one"}]
-AGGREGATE = ', "return_aggregate_stream": True'
-GROUPS = (
-    Group(
-        "sync",
-        "",
-        (*_COMMON, *_do(*VALUES, *HOSTILE, *RAISES, "base", "exit", "interrupt", "text")),
-    ),
-    Group("async", "", (*_COMMON, *_do(*VALUES, *HOSTILE, *RAISES, "base", "exit", "text"))),
-    Group("async", ', "concurrency_modifier": lambda n: 3', tuple(_do(*VALUES[:12], *RAISES[:3]))),
-    Group("sync", ', "refresh_worker": True', tuple(_do("text", "set", "value", "error text"))),
-    Group("object", "", tuple(_do("dict", "empty dict", "set", "value"))),
-    Group("partial", "", tuple(_do("dict", "error text", "bytes", "zero"))),
-    Group("gives awaitable", "", tuple(_do("dict", "refresh", "nan", "chained"))),
-    Group("hidden generator", "", tuple(_do("one", "words"))),
-    Group("generator", "", (*_STREAM, *_DEADLY)),
-    Group("generator", AGGREGATE, tuple(_STREAM)),
-    Group("async generator", "", (*_STREAM, *_DEADLY)),
-    Group("async generator", AGGREGATE, tuple(_STREAM)),
-)

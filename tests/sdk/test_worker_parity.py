@@ -27,7 +27,7 @@ from kit.request import make
 from kit.sdk import SdkHook
 from kit.session import Session
 from tests.making import ended, handler_of
-from tests.sdk.cases import GROUPS, Group
+from tests.sdk.worker_cases import GROUPS, Group
 
 pytestmark = [pytest.mark.sdk, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -1,0 +1,204 @@
+"""Demand: from what the handler reads back to everything that makes it what it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kit.source.order import Edges
+from kit.source.program import END, Program
+from kit.source.reasons import missing_reason
+from kit.source.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What ``name`` means to statement ``at``, as changed up to ``until``.
+
+    Attributes
+    ----------
+    name : str
+    at, until : int
+    who : str
+        Who reads it, for the reason.
+    soft : bool
+        The file runs without it (a quoted annotation, or what an object may be made of).
+    through : bool
+        It is read by code that the statement may call, not by the statement itself.
+    held : bool
+        What reads it may only hold it: what surely changes it stays, what perhaps does not.
+    reader : int
+        The statement that must come after its definitions; ``END`` if none must.
+    """
+
+    name: str
+    at: int
+    until: int
+    who: str
+    soft: bool = False
+    through: bool = False
+    held: bool = False
+    reader: int = END
+
+
+class Demand:
+    """Which statements are kept so far, and why.
+
+    Attributes
+    ----------
+    kept : dict of int to str
+        Statement to the reason it stays.
+    questions : set of int
+        Those of them that the source alone could not settle.
+    missing : dict of str to str
+        Names asked for that nothing kept defines, with the reason.
+    moved : dict of str to int
+        Names whose definition comes below a reader.
+    edges : Edges
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.statements = program.statements
+        self.kept: dict[int, str] = {}
+        self.questions: set[int] = set()
+        self.missing: dict[str, str] = {}
+        self.moved: dict[str, int] = {}
+        self.edges = Edges()
+        self._lazy = "__future__.annotations" in program.imports.values()
+        self._todo: deque[int] = deque()
+        self._asked: deque[_Ask] = deque()
+        # how far down changes to the object of a definition matter, surely and perhaps
+        self._windows: dict[tuple[str, int], int] = {}
+        self._held: dict[tuple[str, int], int] = {}
+
+    def start(self) -> None:
+        """Ask for what ``start({"handler": ..., options})`` reads."""
+        root = self.program.root
+        for name in sorted(root.reads):
+            self._asked.append(_Ask(name, self.program.root_at, END, "the handler"))
+        for name in sorted(root.later):
+            self._asked.append(_Ask(name, END, END, "the options of start()"))
+
+    def keep(self, index: int, reason: str, *, question: bool = False) -> None:
+        """Keep a statement, and in due course what it needs."""
+        if index in self.kept:
+            return
+        self.kept[index] = reason
+        if question:
+            self.questions.add(index)
+        self._todo.append(index)
+
+    def settle(self) -> None:
+        """Follow every demand to its end."""
+        while self._todo or self._asked:
+            if self._asked:  # first: reasons then name the nearest reader
+                self._answer(self._asked.popleft())
+            else:
+                self._read(self._todo.popleft())
+
+    def _read(self, index: int) -> None:
+        facts = self.statements[index].facts
+        who = who_reads(self.statements[index])
+        ask = self._asked.append
+        for name in sorted(facts.reads):
+            ask(_Ask(name, index, index, who, reader=index))
+        for name in sorted(facts.later):
+            ask(_Ask(name, END, END, who))
+        if facts.calls or facts.decorators:
+            for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
+                ask(_Ask(name, index, index, who, through=True, reader=index))
+        for name in sorted(facts.annotated - facts.reads - facts.binds.keys()):
+            ask(_Ask(name, index, index, who, soft=self._lazy, reader=index))
+        for name in sorted(facts.soft):
+            ask(_Ask(name, END, END, who, soft=True))
+        for name in sorted(facts.stores):
+            ask(_Ask(name, index, END, who, held=True, soft=True))
+
+    def _answer(self, ask: _Ask) -> None:
+        name, until = ask.name, ask.until
+        meaning = self.program.meaning(name, ask.at)
+        if ask.soft and meaning.moved:
+            return
+        if (
+            ask.reader < END
+            and name in self.statements[ask.reader].facts.binds
+            and (meaning.moved or not meaning.defs)
+        ):
+            return  # its own, such as the target of a loop; what is missing is checked in the file
+        usable = [d for d in meaning.defs if d not in self.program.own]
+        if (len(usable) < len(meaning.defs) or not meaning.defs) and not ask.soft:
+            reason = "" if name in self.missing else missing_reason(self.program, name, meaning)
+            if reason:
+                self.missing[name] = reason
+        for index in usable:
+            if self.statements[index].directive == "drop":
+                self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
+                continue
+            self.keep(index, f"defines `{name}`, which {ask.who} reads")
+            self.edges.add(ask.reader, index, through=ask.through)
+        if meaning.moved and usable:
+            until = self.program.end_of_cell(usable[0])
+            if not ask.through:
+                self.moved[name] = usable[0]
+        windows = self._held if ask.held else self._windows
+        for index in usable:
+            if windows.get((name, index), -1) < until or meaning.moved:
+                windows[name, index] = max(until, windows.get((name, index), -1))
+                self._follow(ask, index, until)
+                if meaning.moved:
+                    for change in self.program.changes.get((name, index), ()):
+                        if change in self.kept and change < until:
+                            self.edges.add(ask.reader, change, through=ask.through)
+
+    def _follow(self, ask: _Ask, place: int, until: int) -> None:
+        """Keep what changes the object of a definition, by whatever name, up to ``until``."""
+        name, held = ask.name, ask.held
+        facts, who = self.statements[place].facts, who_reads(self.statements[place])
+        # what else the object is known as, and what it was made with: changed there, it changes
+        for other in sorted(self.program.shares(name, place)):
+            self._asked.append(_Ask(other, place, until, who, held=held, soft=True))
+            if other in facts.binds:  # `a = b = []`
+                self._asked.append(_Ask(other, place + 1, until, who, held=held, soft=True))
+        for other in sorted(facts.holds.get(name, ())):
+            self._asked.append(_Ask(other, place, until, who, held=True, soft=True))
+        for index in self.program.changes.get((name, place), ()):
+            if not place < index < until or not self.may_stay(index):
+                continue
+            judgement = self.program.judgements[index]
+            question = bool(judgement.perhaps) and judgement.changes.keys() <= judgement.perhaps
+            if question and held:
+                continue
+            statement = self.statements[index]
+            if question and statement.shown and not self.all_live(statement.facts.reads, index):
+                continue  # it was made to look; looked at again once more is known
+            why = judgement.changes.get(name, "changes what it stands for")
+            self.keep(index, f"touches `{name}`: {why}", question=question)
+
+    def may_stay(self, index: int) -> bool:
+        """Whether a statement may be kept for what it does, not for what it defines."""
+        statement = self.statements[index]
+        return (
+            index not in self.program.own
+            and not self.program.judgements[index].starts
+            and statement.directive != "drop"
+            and not (statement.facts.code and not statement.facts.decorators)
+        )
+
+    def live(self, name: str, index: int) -> bool:
+        """Whether what ``name`` means at a statement stays."""
+        if name in self.program.imports:
+            return any(i in self.kept for i in self.program.defs[name])
+        defs = self.program.meaning(name, index).defs
+        return any(index <= self._windows.get((name, d), -1) for d in defs)
+
+    def all_live(self, names: Iterable[str], index: int) -> bool:
+        """Whether everything that has a definition among ``names`` stays."""
+        return all(self.live(n, index) for n in names if n in self.program.defs)
+
+
+def who_reads(statement: Statement) -> str:
+    """How a reason names a statement: what it defines and where."""
+    names = list(statement.facts.code) or list(statement.facts.binds)
+    return f"`{names[0]}` ({statement.place})" if names else statement.place
