@@ -15,6 +15,7 @@ from kit.emulator.process import Process, Record, environment
 from kit.emulator.ticket import Ticket, Worker
 
 _TICK_S = 0.1
+_TAIL_CHARS = 300
 _BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
@@ -268,9 +269,12 @@ class Pool:
             self._failed(f"{reason}. Last output:\n{tail}" if tail else f"{reason}.")
         else:
             had = bool(worker.jobs)
-            self._endpoint.gone(
-                worker, slot.why or f"the worker process {how} while it had the job"
-            )
+            why = slot.why
+            if not why:
+                tail = slot.process.tail.strip()[-_TAIL_CHARS:]
+                why = f"the worker process {how} while it had the job"
+                why = f"{why}. Last output: {tail}" if had and tail else why
+            self._endpoint.gone(worker, why)
             if not expected and not slot.why and (had or slot.process.code != 0):
                 self._not_before = time.monotonic() + _BACK_OFF_S[0]
         self.wake()
