@@ -41,6 +41,7 @@ CATALOGUE = {
     "K228": "a result that never arrived from a real worker",
     "K229": "refresh_worker",
     "K230": "memory that grows with every job",
+    "K231": "a setup cell edited since the handler ran",
 }
 
 
@@ -329,4 +330,14 @@ def memory_grows(kind: str, mib: float, jobs: int) -> Finding:
         f"{what} grew with each of the last {jobs} jobs, by {mib:,.0f} MiB a job; a worker that lives "
         "long runs out of it.",
         remedy="Look for a list or cache that keeps results, or tensors that keep their graph.",
+    )
+
+
+def setup_edited(cell: str, names: list[str], handler: str) -> Finding:
+    return Finding(
+        "K231",
+        f"This cell was edited and run after {handler} was registered, and the handler uses "
+        f"{', '.join(names[:3])} from it: jobs before and after ran on different code.",
+        cell,
+        "Run the handler's cell again, so that what is recorded is what is exported.",
     )

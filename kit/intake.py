@@ -107,6 +107,10 @@ class Intake:
         if at not in self._noted:  # said once per version, on its first job
             self._noted.add(at)
             notes += self._session.static.get(at, ())
+        edited = self._session.edited
+        notes += edited.since(
+            handler.name, handler.version, handler.function, handler.info.source
+        )  # fmt: skip
         if self._session.capture.routed_away():
             notes += (findings.stdout_replaced(),)
         return notes

@@ -26,6 +26,7 @@ from kit.payload import decode
 from kit.queue import Entry
 from kit.request import make
 from kit.sampler import Sampler
+from kit.source.edited import Edited
 from kit.source.record import Record
 from kit.store import Store
 from kit.targets import NAMES
@@ -65,6 +66,7 @@ class Session:
         self.current: Handler | None = None
         self.static: dict[tuple[str, int], tuple[Finding, ...]] = {}
         self.record = Record()
+        self.edited = Edited(self.record)
         self.target = "local"
         self.autorun = True
         self.cards: dict[str, Card] = {}
@@ -156,6 +158,7 @@ class Session:
         self.store.register(handler.info)
         self.handlers[handler.name] = handler
         self.static[(handler.name, handler.version)] = static
+        self.edited.registered(handler.name, handler.version)
         self.current = handler
 
     def handler(self, which: str | Handler | None) -> Handler:

@@ -321,7 +321,7 @@ class Worker:
             if self._lazy or self._urgent:
                 return
             self._lazy = True
-            call: Callable[[], object] = self._arm
+            call: Callable[[], object] = partial(self.loop.call_later, _LAZY_S, self._flush)
         else:
             if self._urgent:
                 return
@@ -331,9 +331,6 @@ class Worker:
             self.loop.call_soon_threadsafe(call)
         except RuntimeError:  # the loop is closed: the kernel is going down, nobody reads this
             self._urgent = self._lazy = False
-
-    def _arm(self) -> None:
-        self.loop.call_later(_LAZY_S, self._flush)
 
     def _flush(self) -> None:
         self._urgent = self._lazy = False
@@ -455,10 +452,6 @@ class Worker:
         if self._live.get(entry.key) is entry:
             entry.expired = True
             self._stop(entry.key, EventKind.TIMED_OUT)
-
-    def cancel_all(self, keys: Iterable[JobKey]) -> None:
-        for key in keys:
-            self.cancel(key)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is left and end the thread. Jobs that still run become LOST at the next start."""

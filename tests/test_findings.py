@@ -26,6 +26,7 @@ MAKERS = {
 #: an argument for every parameter that a maker may have, by its name
 ARGUMENTS: dict[str, Any] = {
     "value": [], "keys": ["a", "b"], "dies": True, "seconds": 700.0, "limit": 4, "asked": 8,
+    "option": True, "mib": 100.0, "jobs": 5, "names": ["model"],
 }  # fmt: skip
 
 
