@@ -119,7 +119,7 @@ def picture_text(picture: Picture) -> str:
     for row in picture.rows:
         error = f"  {_one_line(row.error_message)}" if row.error_message else ""
         lines.append(
-            f"  {clock(row.submitted_at)}  {_id(row):<20} v{row.version:<4}"
+            f"  {clock(row.submitted_at)}  {redact(_id(row)):<20} v{row.version:<4}"
             f"{STATE_WORDS[row.state]:<10} {duration(row.execution_ms):>9}{error}"
         )
     return "\n".join(lines)
