@@ -20,6 +20,8 @@ from pathlib import Path
 from kit.errors import StoreError
 
 JOURNAL = "journal.sqlite"
+#: where a pod mounts what outlives its container
+WORKSPACE = Path("/workspace")
 
 #: by type, as in /proc/self/mountinfo
 _NETWORK = re.compile(
@@ -161,10 +163,9 @@ def make_folder(folder: Path) -> None:
 def _home(env: Mapping[str, str]) -> tuple[Path, str]:
     if env.get("KIT_HOME"):
         return Path(env["KIT_HOME"]).expanduser().absolute(), "KIT_HOME says so."
-    workspace = Path("/workspace")
-    if env.get("RUNPOD_POD_ID") and workspace.is_dir():
-        reason = "This is a RunPod pod: /workspace outlives the container's disk."
-        return workspace / ".handler-kit", reason
+    if env.get("RUNPOD_POD_ID") and WORKSPACE.is_dir():
+        reason = f"This is a RunPod pod: {WORKSPACE} outlives the container's disk."
+        return WORKSPACE / ".handler-kit", reason
     return _state(env), "This is the user's folder for state; KIT_HOME moves it."
 
 

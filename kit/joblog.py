@@ -7,6 +7,7 @@ import threading
 from collections import deque
 
 from kit.events import Log
+from kit.secret import redact
 
 HEAD_CHARS = 65_536
 TAIL_CHARS = 65_536
@@ -80,6 +81,6 @@ def _joined(parts: list[tuple[str, str]]) -> list[Log]:
     for index, (stream, piece) in enumerate(parts):
         text.append(piece)
         if index + 1 == len(parts) or parts[index + 1][0] != stream:
-            logs.append(Log(stream, _REDRAWN.sub("", "".join(text))))
+            logs.append(Log(stream, redact(_REDRAWN.sub("", "".join(text)))))
             text = []
     return logs

@@ -16,6 +16,7 @@ from kit.events import ErrorInfo, EventKind, Finding
 from kit.guard import Guard
 from kit.handler import Handler
 from kit.payload import encode, size_findings
+from kit.secret import redact
 from kit.trace import trace
 
 _json_text = json.JSONEncoder(ensure_ascii=False).encode
@@ -164,7 +165,7 @@ def failure(exc: Exception, this: Run) -> tuple[dict[str, Any], ErrorInfo]:
 
     What ``str(exc)`` raises comes through, as it does there: see :func:`speechless`.
     """
-    shown, message = trace(exc), str(exc)
+    shown, message = trace(exc), redact(str(exc))
     info = {
         "error_type": str(type(exc)),
         "error_message": message,
@@ -196,7 +197,7 @@ def escaped(exc: BaseException) -> Outcome:
     dies = isinstance(exc, (SystemExit, KeyboardInterrupt))
     note = findings.escaped(name, dies)
     try:
-        message = f"{name}: {exc}" if str(exc) else name
+        message = redact(f"{name}: {exc}") if str(exc) else name
     except Exception:
         message = name
     return Outcome(

@@ -7,6 +7,7 @@ journal. Parts are made when first needed: ``import kit`` opens nothing.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import json
 import os
 import threading
@@ -26,6 +27,7 @@ from kit.payload import decode
 from kit.queue import Entry
 from kit.request import make
 from kit.sampler import Sampler
+from kit.secret import redact
 from kit.source.edited import Edited
 from kit.source.record import Record
 from kit.store import Store
@@ -155,7 +157,9 @@ class Session:
 
     def add(self, handler: Handler, static: tuple[Finding, ...] = ()) -> None:
         """Make a handler the current one. Jobs in flight keep theirs."""
-        self.store.register(handler.info)
+        # the export reads the cell itself and refuses keys; what goes to disk has them masked
+        info = handler.info
+        self.store.register(dataclasses.replace(info, source=redact(info.source)))
         self.handlers[handler.name] = handler
         self.static[(handler.name, handler.version)] = static
         self.edited.registered(handler.name, handler.version)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from kit.schema import UNFINISHED
@@ -70,6 +72,19 @@ class PayloadFiles:
     def path(self, name: str) -> Path:
         return _path(self.folder, name)
 
+    def old(self, age_s: float) -> list[str]:
+        """Names of files that were written so long ago; half written ones are removed."""
+        before = time.time() - age_s
+        names = []
+        for path in self.folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    if path.suffix == ".tmp":
+                        path.unlink()
+                    else:
+                        names.append(path.name)
+        return names
+
     def names(self) -> set[str]:
         """Names of the files that are here."""
         return {path.name for path in self.folder.glob("??/*") if len(path.name) == 64}
@@ -87,6 +102,24 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_unknown(
+    connection: sqlite3.Connection, files: PayloadFiles, names: Iterable[str]
+) -> None:
+    """Remove payload files that the journal does not know of."""
+    try:
+        # as in _transaction: nobody can come to need one of them meanwhile
+        connection.execute("BEGIN IMMEDIATE")
+        for name in names:
+            found = connection.execute("SELECT 1 FROM payload_files WHERE hash = ?", (name,))
+            if found.fetchone() is None:
+                files.remove(name)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -14,11 +14,11 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kit import home, lock, mirror, schema, spill
+from kit.delivery import Delivery, Subscriber
 from kit.errors import StoreError
 from kit.events import Event, Sample
 from kit.handler import HandlerVersion
@@ -35,8 +35,7 @@ _TEND_BYTES, _APPEND_BYTES = 8_000_000, 64_000_000
 #: seconds between two looks for sessions that died
 _RECOVER_S = 30.0
 _OLD_LOCK_S = 86400.0
-
-Subscriber = Callable[[Sequence[Event]], None]
+_ORPHAN_S = 3600.0
 
 
 class Store(Reader):
@@ -59,10 +58,9 @@ class Store(Reader):
         self.place = place
         self.cap_bytes = cap_bytes
         self.session_id = "s" + secrets.token_hex(4)[:7]
-        self._subscribers: tuple[Subscriber, ...] = ()
-        self._outbox: deque[list[Event]] = deque()
-        self._notify_lock, self._tend_lock = threading.RLock(), threading.Lock()
-        self._handing_over = False
+        self._delivery = Delivery()
+        self._tend_lock = threading.Lock()
+        self._swept = False
         self._appended_at = self._recovered_at = time.monotonic()
         self._over_cap = False
         self._locks = path.with_name(f"{path.stem}.locks")
@@ -110,7 +108,11 @@ class Store(Reader):
             It cannot be read or written, or was written by a newer kit.
         """
         store = cls(home.place(path), _cap() if cap_bytes is None else cap_bytes)
-        store.recover()
+        try:
+            store.recover()
+        except BaseException:
+            store.close()
+            raise
         return store
 
     # -- write ----------------------------------------------------------------------------------
@@ -139,13 +141,13 @@ class Store(Reader):
             with self._writer.lock:
                 self._check()
                 accepted = self._writer.insert(events, prepared)
-                self._outbox.append(accepted)
+                self._delivery.put(accepted)
                 self._appended_at = time.monotonic()
                 if self._writer.written > _APPEND_BYTES:
                     self._keep_cap()
         except (sqlite3.Error, OSError) as error:
             raise schema.store_error(self.path, error) from error
-        self._notify()
+        self._delivery.deliver()
         return accepted
 
     def append_samples(self, samples: Sequence[Sample]) -> None:
@@ -192,12 +194,12 @@ class Store(Reader):
                     continue
                 reason = f"its kernel (session {session}, process {pid}) ended before the job did"
                 first, count = self._writer.mark_lost(number, reason)
-                if count and self._subscribers:
-                    self._outbox.append(self.after(first - 1, limit=count))
+                if count and self._delivery.wanted:
+                    self._delivery.put(self.after(first - 1, limit=count))
                 path.unlink(missing_ok=True)
                 lost += count
             self._remove_old_locks()
-        self._notify()
+        self._delivery.deliver()
         return lost
 
     def _remove_old_locks(self) -> None:
@@ -214,34 +216,7 @@ class Store(Reader):
         The callback runs in a thread that appends, in order of ``seq``, and must not block. It may
         append. What it raises is logged.
         """
-        with self._writer.lock:
-            self._subscribers += (callback,)
-
-        def unsubscribe() -> None:
-            with self._writer.lock:
-                self._subscribers = tuple(s for s in self._subscribers if s is not callback)
-
-        return unsubscribe
-
-    def _notify(self) -> None:
-        # One thread at a time hands over, so that the order is that of the journal. By `with`:
-        # the stop button may interrupt between a call of acquire() and whatever comes after it.
-        with self._notify_lock:
-            if self._handing_over:
-                return  # a subscriber has appended: its turn comes after what it was given
-            self._handing_over = True
-            try:
-                while self._outbox:
-                    self._hand_over(self._outbox.popleft())
-            finally:
-                self._handing_over = False
-
-    def _hand_over(self, events: list[Event]) -> None:
-        for callback in self._subscribers if events else ():
-            try:
-                callback(events)
-            except Exception:
-                _log.exception("a subscriber of the journal failed")
+        return self._delivery.subscribe(callback)
 
     def data_version(self) -> int:
         """A number that changes when another process has written.
@@ -266,10 +241,15 @@ class Store(Reader):
             return
         self._lock.hold()
         try:
-            if self._writer.written > _TEND_BYTES:
-                with self._writer.lock, schema.store_errors(self.path):
-                    self._check()
+            with self._writer.lock, schema.store_errors(self.path):
+                self._check()
+                if self._writer.written > _TEND_BYTES:
                     self._keep_cap()
+                if not self._swept:
+                    self._swept = True
+                    # left by a kernel that was killed before their events were kept
+                    old = self._files.old(_ORPHAN_S)
+                    spill.remove_unknown(self._writer.connection, self._files, old)
             if time.monotonic() - self._recovered_at > _RECOVER_S:
                 self.recover()
         except StoreError as error:
@@ -318,11 +298,18 @@ class Store(Reader):
 
     def _keep_cap(self) -> None:
         connection = self._writer.connection
-        dropped = spill.drop_oldest(connection, self._files, self.cap_bytes)
+        self._writer.written = 0
+        try:
+            dropped = spill.drop_oldest(connection, self._files, self.cap_bytes)
+        except (sqlite3.Error, OSError) as error:
+            # tried again later; what was appended is kept, so no append may fail for it
+            _log.warning("nothing was dropped to stay under the cap: %s", error)
+            return
         over = spill.used_bytes(connection) > self.cap_bytes
         self._over_cap = over and dropped == 0
         # a little at a time: others wait to append meanwhile
-        self._writer.written = _TEND_BYTES + 1 if over and dropped else 0
+        if over and dropped:
+            self._writer.written = _TEND_BYTES + 1
 
     def close(self) -> None:
         """Make a last copy if there is one to make, and give up the session's lock.

@@ -16,6 +16,7 @@ from kit.guard import Stop
 from kit.handler import HandlerKind
 from kit.outcome import Outcome, Run, as_error, escaped, explain, failure, finish, speechless
 from kit.payload import encode, size_findings
+from kit.secret import redact
 from kit.trace import trace
 
 _json_text = json.JSONEncoder(ensure_ascii=False).encode
@@ -50,7 +51,7 @@ async def stream(this: Run) -> Outcome:
     except Exception as exc:
         if (silent := speechless(exc)) is not None:
             return silent
-        shown, message = trace(exc), str(exc)
+        shown, message = trace(exc), redact(str(exc))
         result = {"error": f"handler: {message} \ntraceback: {shown}"}
         error = ErrorInfo(str(type(exc)), message, shown)
         explain(exc, this)

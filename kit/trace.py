@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from kit.secret import redact
+
 _OWN_FILES = str(Path(__file__).resolve().parent) + os.sep
 
 
@@ -22,7 +24,7 @@ def trace(exc: BaseException) -> str:
     The exception object is dropped by the caller: its frames would keep the job's tensors alive.
     """
     try:
-        return _trace_text(exc)
+        return redact(_trace_text(exc))
     except Exception:  # an exception whose own str() raises breaks traceback's formatting too
         return f"{type(exc).__name__} (its traceback cannot be shown)\n"
 

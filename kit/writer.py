@@ -16,6 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,23 @@ class Writer:
             cursor = self._execute("events", _EVENT_COLUMNS, 9, values)
             accepted = self._numbered(events, cursor)
         else:
-            accepted = self._in_transaction(lambda: self._insert_many(events, values, spilled))
+            try:
+                accepted = self._in_transaction(lambda: self._insert_many(events, values, spilled))
+            except BaseException:
+                self._take_back(spilled)
+                raise
             for _, whole in spilled:
-                # another session may have dropped the same payload after it was found to be there
-                self._files.write(whole)
+                # Another session may have dropped the same payload after it was found to be there.
+                # The events are kept already, so what fails now only costs the payload.
+                with suppress(OSError):
+                    self._files.write(whole)
         return accepted
+
+    def _take_back(self, spilled: list[tuple[str, bytes]]) -> None:
+        """Remove payload files that no event came to use: the disk may be full."""
+        with suppress(sqlite3.Error, OSError):
+            for name, _ in spilled:
+                spill.remove_unknown(self.connection, self._files, [name])
 
     def _insert_many(
         self, events: Sequence[Event], values: list[Any], spilled: list[tuple[str, bytes]]

@@ -7,6 +7,7 @@ import asyncio
 import copy
 import inspect
 import linecache
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def notebook(*sources: str) -> Notebook:
 
 def load(text: str) -> dict[str, Any]:
     """Namespace of an exported file, imported: its start() is under a guard."""
-    module = types.ModuleType("exported")
+    module = sys.modules["exported"] = types.ModuleType("exported")  # dataclasses look there
     exec(compile(text, "handler.py", "exec"), module.__dict__)
     return module.__dict__
 

@@ -122,9 +122,16 @@ def test_the_user_s_state_folder_is_last(tmp_path: Path, monkeypatch: pytest.Mon
     assert home.default_path({}) == tmp_path / ".local/state/handler-kit/journal.sqlite"
     assert home.default_path({"XDG_STATE_HOME": "not/absolute"}).is_relative_to(tmp_path)
     assert home.default_path({"XDG_STATE_HOME": "/s"}) == Path("/s/handler-kit/journal.sqlite")
-    if not Path("/workspace").exists():
-        # a pod id alone is no pod with a volume
-        assert home.default_path({"RUNPOD_POD_ID": "abc"}).is_relative_to(tmp_path)
+
+
+def test_on_a_pod_it_is_beside_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "WORKSPACE", tmp_path)
+    place = home.place(env={"RUNPOD_POD_ID": "abc"}, mountinfo=POD)
+    assert place.journal == tmp_path / ".handler-kit" / "journal.sqlite"
+    assert "RunPod pod" in place.reason
+    assert not home.default_path({}).is_relative_to(tmp_path), "a folder of that name is no pod"
+    monkeypatch.setattr(home, "WORKSPACE", tmp_path / "none")
+    assert not home.default_path({"RUNPOD_POD_ID": "abc"}).is_relative_to(tmp_path)
 
 
 def test_a_path_that_is_asked_for(tmp_path: Path) -> None:

@@ -106,6 +106,13 @@ def test_elements_are_made_from_fixed_names() -> None:
     assert set(kinds) == {"img", "audio", "video"}
 
 
+def test_no_text_of_a_script_spans_lines() -> None:
+    """The joined module loses its indentation; a template over several lines would lose text."""
+    for path in SCRIPTS:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert line.count("`") % 2 == 0, f"{path.name}:{number}"
+
+
 def test_no_svg_among_the_media() -> None:
     assert "svg" not in (VIEWS / "media.js").read_text(encoding="utf-8").lower()
 
@@ -196,8 +203,9 @@ def records() -> dict[str, object]:
 def test_the_parts_of_the_page_are_right(node: str, tmp_path: Path) -> None:
     """tests/js by node's own runner, on the very module that the widget sends."""
     module = widget.esm()
-    names = sorted(set(re.findall(r"^(?:class|function|const) (\w+)", module, re.MULTILINE)))
-    lists = re.findall(r"^const \[([\w, ]+)\]", module, re.MULTILINE)
+    source = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
+    names = sorted(set(re.findall(r"^(?:class|function|const) (\w+)", source, re.MULTILINE)))
+    lists = re.findall(r"^const \[([\w, ]+)\]", source, re.MULTILINE)
     names += [name.strip() for one in lists for name in one.split(",")]
     path = tmp_path / "views.mjs"
     path.write_text(f"{module}\nexport {{ {', '.join(names)} }};\n", encoding="utf-8")

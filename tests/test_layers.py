@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (
+        "delivery",
         "home",
         "lock",
         "mirror",

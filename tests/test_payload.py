@@ -618,7 +618,7 @@ def test_100_000_seeded_payloads() -> None:
     slowest = 0.0
     for number in range(100_000):
         # shared leaves such as [] are shared by all payloads: never planted into
-        value = payload(rng, rng.choice((1, 3, 8, 20)))
+        value = payload(rng, rng.choice((1, 3, 6, 14)))
         fault = rng.random() < 0.3
         expected = ""
         if fault:
@@ -638,7 +638,8 @@ def test_100_000_seeded_payloads() -> None:
             assert verdict.text == json.dumps(value, ensure_ascii=False), at
             assert verdict.size_bytes == len(verdict.text.encode()), at
             found = {finding.code for finding in verdict.findings}
-            assert ("K103" in found) == collides(value), at
+            # keys that are all strings cannot collide
+            assert ("K103" in found) == ("K102" in found and collides(value)), at
             if not found:
                 assert json.loads(verdict.text, parse_constant=no_constant) == value, at
     assert accepted > 60_000

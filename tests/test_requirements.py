@@ -167,16 +167,22 @@ def test_what_nobody_provides_is_reported_unless_it_is_optional() -> None:
     ],
 )  # fmt: skip
 def test_hostile_metadata_adds_no_option_and_no_line(site: Path, name: str, version: str) -> None:
-    install(site, "x", "1", {"evilmod.py": ""})
-    info = site / "x-1.dist-info"
+    info = site / f"{name.replace('/', '')}-1.dist-info"
+    info.mkdir()
+    (site / "evilmod.py").write_text("")
+    (info / "RECORD").write_text("evilmod.py,,\n")
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n\n")
-    found = requirements("import evilmod").text.splitlines()
-    assert len(found) <= 2
-    for line in found:
+    found = requirements("import evilmod")
+    lines_ = found.text.splitlines()
+    assert len(lines_) == 2
+    assert found.notes or lines_[0] == "evil==1.0"
+    for line in lines_:
         assert not line.startswith("-")
         code = line.partition(" #")[0].strip()
         if code and not code.startswith("#"):
             assert Requirement(code).url is None
+            assert Requirement(code).marker is None
+            assert not Requirement(code).extras
 
 
 def test_pip_reads_what_is_written(tmp_path: Path) -> None:

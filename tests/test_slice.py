@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.executed import call, load, notebook
+from kit.source.record import Cell
+from tests.executed import Notebook, call, load, notebook
 
 
 @dataclass(frozen=True)
@@ -395,6 +397,32 @@ CASES = [
         questions=("heapq.heapify(heap)",),
     ),
     case(
+        "library calls made for what they do, where the library is needed and where it is not",
+        "import mimetypes, subprocess, os",
+        "mimetypes.add_type('x/y', '.zz')\nmimetypes.guess_type('a.zz')",
+        "subprocess.run(['true'])",
+        "%%handler\ndef handler(job): return mimetypes.guess_type('a.zz')[0]",
+        keep=("mimetypes.add_type",),
+        drop=("subprocess", "mimetypes.guess_type('a.zz')\n\n"),
+        questions=("mimetypes.add_type('x/y', '.zz')",),
+    ),
+    case(
+        "a loop that waits for what is kept",
+        "import threading, time\nready = threading.Event()\nready.set()",
+        "while not ready.is_set():\n    time.sleep(0.01)",
+        "%%handler\ndef handler(job): return ready.is_set()",
+        keep=("while not ready.is_set()", "ready.set()"),
+        questions=("while not ready.is_set():\n    time.sleep(0.01)",),
+    ),
+    case(
+        "a bare annotation binds nothing",
+        "x = 1",
+        "x: int",
+        "%%handler\ndef handler(job): return x",
+        keep=("x = 1",),
+        drop=("x: int",),
+    ),
+    case(
         "classes with attributes from globals",
         "DEPTH = 2\nclass Config:\n    depth = DEPTH\n    sizes = [DEPTH for _ in range(3)]",
         "%%handler\ndef handler(job): return [Config.depth, Config.sizes]",
@@ -436,3 +464,139 @@ def test_same_input_same_bytes() -> None:
     for one in CASES[:10]:
         first = notebook(*one.cells).render(one.expression, options=one.options)
         assert first == notebook(*one.cells).render(one.expression, options=one.options)
+
+
+def cells_in(*runs: tuple[str, str]) -> Notebook:
+    book = Notebook()
+    for cell_id, source in runs:
+        assert book.run(source, cell_id), source
+    return book
+
+
+HANDLER = ("h", "%%handler\ndef handler(job): return [x, y, z]")
+
+
+def test_a_cell_run_again_moves_up_and_is_told() -> None:
+    book = cells_in(("p", "x = [1]"), ("q", "y = x\nz = 0"), HANDLER, ("p", "x = [1]"))
+    sliced = book.slice()
+    assert [s.text for s in sliced.kept][:2] == ["x = [1]", "y = x"]
+    assert any("`x` is defined in In [4], line 1, which was run again" in n for n in sliced.notes)
+    assert call(load(book.render()), "handler", 0) == [[1], [1], 0]
+
+
+def test_an_order_that_cannot_be_told_is_told() -> None:
+    book = cells_in(
+        ("p", "x = [5]"), ("q", "y = list(x)"), ("r", "x = [1]"), ("s", "z = x + [2]"), HANDLER,
+        ("p", "x = [5]"),
+    )  # fmt: skip
+    sliced = book.slice()
+    assert any("order in which `x` got its values" in note for note in sliced.notes)
+
+
+def test_mutations_that_a_rerun_definition_undid_go() -> None:
+    book = cells_in(
+        ("p", "x = [1]"), ("q", "x.append(2)"), ("r", "y = z = 0"), HANDLER, ("p", "x = [1]")
+    )  # fmt: skip
+    sliced = book.slice()
+    assert "x.append(2)" not in book.render()
+    reason = next(d.reason for d in sliced.decisions if d.statement.text == "x.append(2)")
+    assert reason == "changes `x`, which In [5], line 1 defines again afterwards"
+    assert call(load(book.render()), "handler", 0) == [[1], 0, 0]
+
+
+def test_what_ran_more_than_once_and_adds_up_is_told() -> None:
+    book = cells_in(
+        ("p", "x = []\ny = z = 0"), ("q", "x.append(1)"), ("q", "x.append(1)"), HANDLER
+    )  # fmt: skip
+    notes = book.slice().notes
+    assert any("adds to `x`, and its cell ran 2 times" in note for note in notes)
+
+
+def test_a_cell_that_raised_after_changing_what_is_kept_is_told() -> None:
+    book = cells_in(("p", "x = {}\ny = z = 0"), HANDLER)
+    assert not book.run("x['late'] = 1\n1 / 0")
+    sliced = book.slice()
+    assert any("In [3], line 1 was to change `x` in a cell that raised" in n for n in sliced.notes)
+
+
+def test_cells_after_the_handler_are_told() -> None:
+    book = cells_in(("p", "x = y = 1"), HANDLER, ("q", "z = 2"))
+    assert any("In [3] ran after the handler's cell" in note for note in book.slice().notes)
+
+
+def test_what_cannot_be_seen_is_told() -> None:
+    book = cells_in(
+        ("p", "import sys\nsys.path.insert(0, 'lib')\nexec('x = 1')\nx = y = z = eval('1')"),
+        HANDLER,
+    )
+    notes = "\n".join(book.slice().notes)
+    assert "uses eval()" in notes
+    assert "sys.path.insert" in notes
+    assert "must be in the image" in notes
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "question"),
+    [
+        ("%matplotlib inline", "is a magic", False),
+        ("%load_ext kit", "is the kit's own", False),
+        ("%load_ext autoreload", "is a magic", False),
+        ("%pip install x", "installs packages", False),
+        ("!pip install x", "installs packages", False),
+        ("!apt-get install ffmpeg", "runs in the notebook only", True),
+        ("%cd /content", "runs in the notebook only", True),
+        ("%env A=B", "runs in the notebook only", True),
+        ("%%bash\nls", "runs in the notebook only", True),
+        ("%%html\n<b>", "is a magic", False),
+        ("import kit", "is the kit's own", False),
+        ("job = kit.run(1)\njob", "is the kit's own", False),
+        ("out = await job", "nothing needs `out`", False),
+        ("x += [kit.run(1)]", "changes `x`, but through the kit", True),
+        ("assert x", "is a check", False),
+        ("print(x)", "only shows something", False),
+        ("print(x);", "nothing needs what it does", False),
+        ("r = handler({'input': 1})", "tries out what the worker serves", False),
+        ("emb = x.encode()", "nothing needs its result; if it changes `x`", True),
+        ("import subprocess\nsubprocess.run(['ls'])\n1", "subprocess.run does is needed", True),
+        ("import runpod\nrunpod.serverless.start({'handler': handler})", "becomes the start()", False),
+        ("y = 1", "`y` is defined again in In [3], line 1", False),
+        ("import json, os\nos.sep", "nothing needs `json`", False),
+    ],
+)  # fmt: skip
+def test_why_a_statement_goes(source: str, reason: str, question: bool) -> None:
+    book = Notebook()
+    assert book.run("x = []\ny = z = 0", "p")
+    book.record.add(Cell(2, "probe", source, True, 2.0))
+    book.count = 2
+    book.run("y = 2", "y")
+    assert book.run(HANDLER[1], "h")
+    sliced = book.slice()
+    dropped = [d for d in sliced.decisions if d.statement.cell.number == 2 and not d.kept]
+    assert any(reason in d.reason and d.question == question for d in dropped), [
+        (d.statement.text, d.reason, d.question) for d in dropped
+    ]
+    assert len(dropped) == sum(d.statement.cell.number == 2 for d in sliced.decisions)
+
+
+def test_a_notebook_of_many_cells_is_sliced_in_time() -> None:
+    body = "def f{n}(x):\n    return x + {n} + K{m}\nK{n} = {n}\nd{n} = [f{m}(K{m})]\nd{n}.append(1)\nd{n}"
+    book = Notebook()
+    for number in range(360):
+        source = body.format(n=number, m=max(0, number - 1))
+        book.record.add(Cell(number + 1, str(number), source, True, float(number)))
+    book.count = 360
+    book.namespace["handler"] = None
+    reads = ", ".join(f"f{n}(1), d{n}" for n in range(0, 360, 10))
+    assert book.run(f"%%handler\ndef handler(job): return [{reads}]")
+    began = time.perf_counter()
+    sliced = book.slice()
+    took = time.perf_counter() - began
+    assert len(sliced.kept) > 200
+    assert took < 2.0  # about 0.2 s alone on two cores; CI shares them
+
+
+def test_a_long_chain_of_names_does_not_exhaust_the_stack() -> None:
+    lines = ["x0 = []", *(f"x{n} = x{n - 1}" for n in range(1, 3000)), "x0.append(1)"]
+    book = cells_in(("p", "\n".join(lines)), ("h", "%%handler\ndef handler(job): return x2999"))
+    sliced = book.slice()
+    assert len(sliced.kept) == 3002

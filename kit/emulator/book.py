@@ -19,6 +19,8 @@ from kit.events import JobState
 from kit.policy import Policy, policy_of
 
 _SWEEP_S = 0.1
+#: the SDK looks at what it has taken every 0.1 s
+_TAKEN_S = 0.3
 
 
 def _refuse(word: str) -> Any:
@@ -195,11 +197,16 @@ class Book:
     def _stop(self, ticket: Ticket, state: JobState) -> None:
         worker = ticket.worker if ticket.state is JobState.IN_PROGRESS else None
         if worker is not None:
-            worker.stopping[ticket.id] = time.monotonic()
-            worker.signals.append(ticket.id)
+            now = time.monotonic()
+            worker.stopping[ticket.id] = now
+            # a worker that has only just taken the job does not know it by id yet, and would ignore it
+            early = _TAKEN_S - (now - (ticket.taken_at or now))
+            if early <= 0:
+                worker.signal(ticket.id)
+            else:
+                asyncio.get_running_loop().call_later(early, worker.signal, ticket.id)
         self._end(ticket, state)
         if worker is not None:
-            worker.wake()
             if self.backend is not None:
                 self.backend.stop(ticket)
 

@@ -144,6 +144,12 @@ class Worker:
     missing: set[str] = field(default_factory=set)
     polls: set[asyncio.Future[None]] = field(default_factory=set)
 
+    def signal(self, id: str) -> None:
+        """Tell it to stop a job, unless it has let go of it meanwhile."""
+        if id in self.stopping:
+            self.signals.append(id)
+            self.wake()
+
     def wake(self) -> None:
         """Answer its open polls now."""
         for poll in list(self.polls):

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from kit.source.program import END, Meaning, Program
 
+_INSTALLERS = ("conda", "mamba", "pip", "pip3", "uv")
+#: magics that do something to the machine, or define names
+_OF_THE_NOTEBOOK = ("bash", "cd", "env", "run", "set_env", "sh", "sx", "writefile")
 #: methods that do something else each time they run
 _ADDS = {"add", "append", "extend", "insert", "partial_fit", "pop", "push", "register", "remove"}
 #: names that IPython puts into a notebook's namespace
@@ -132,9 +135,10 @@ def _magic_reason(kind: str, name: str, line: str) -> tuple[str, bool]:
             False,
         )
     words = line.split()
-    if kind == "shell" or name in ("cd", "env", "run", "sx", "bash", "sh", "writefile", "set_env"):
-        if name == "pip" or words[:2] == ["pip", "install"]:
-            return "installs packages; requirements.txt has those that are imported", False
+    installer = name if kind == "line" else (words or [""])[0]
+    if installer in _INSTALLERS and "install" in words[:2]:
+        return "installs packages; requirements.txt has those that are imported", False
+    if kind == "shell" or name in _OF_THE_NOTEBOOK:
         return "runs in the notebook only; if the code depends on it, the image must do it", True
     return "is a magic", False
 

@@ -8,7 +8,7 @@ that nothing asks for goes.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kit.handler import HandlerVersion
@@ -125,30 +125,39 @@ class _Slicer:
                 self.demand.keep(index, "is a call in the handler's own cell")
 
     def _second_thoughts(self) -> bool:
-        """Keep calls that only matter because everything they need stays anyway."""
+        """Keep what only matters because everything it needs stays anyway."""
         before = len(self.demand.kept)
-        for index, judgement in enumerate(self.program.judgements):
-            if index in self.demand.kept or not self.demand.may_stay(index):
-                continue
-            if self.statements[index].facts.unbinds:
-                if self._deletes_kept(index):
-                    self.demand.keep(index, "deletes what the file has no more use for")
-            elif judgement.library:
-                if self.demand.live(judgement.library, index):
-                    self.demand.keep(index, f"sets up `{judgement.library}` ({judgement.settings})")
-            elif judgement.receives and isinstance(self.statements[index].node, ast.Expr):
-                facts = self.statements[index].facts
-                objects = judgement.receives - set(self.program.imports)
-                if judgement.does:
-                    needed = facts.reads - {c.path[0] for c in facts.calls if len(c.path) == 1}
-                    if self._library_kept(judgement.does) and self.demand.all_live(needed, index):
-                        self.demand.keep(
-                            index, f"may do what is needed: {judgement.does}", question=True
-                        )
-                elif objects and self.demand.all_live(facts.reads, index):
-                    words = ", ".join(f"`{n}`" for n in sorted(objects))
-                    self.demand.keep(index, f"may change {words}", question=True)
+        for index in range(len(self.statements)):
+            if index not in self.demand.kept and self.demand.may_stay(index):
+                reason, question = self._because_of_others(index)
+                if reason:
+                    self.demand.keep(index, reason, question=question)
         return len(self.demand.kept) > before
+
+    def _because_of_others(self, index: int) -> tuple[str, bool]:
+        """Why a statement stays now that others do, and whether that is a question."""
+        node, facts = self.statements[index].node, self.statements[index].facts
+        judgement = self.program.judgements[index]
+        modules = set(self.program.imports)
+        if facts.unbinds:
+            kept = self._deletes_kept(index)
+            return ("deletes what the file has no more use for" if kept else ""), False
+        if judgement.library:
+            if self.demand.live(judgement.library, index):
+                return f"sets up `{judgement.library}` ({judgement.settings})", False
+        elif isinstance(node, ast.While):
+            waited = {n for n in facts.reads if n in self.program.defs} - modules
+            if waited and self.demand.all_live(waited, index):
+                return "may wait for " + _quoted(waited), True
+        elif judgement.receives and isinstance(node, ast.Expr):
+            objects = judgement.receives - modules
+            if judgement.does:
+                needed = facts.reads - {c.path[0] for c in facts.calls if len(c.path) == 1}
+                if self._library_kept(judgement.does) and self.demand.all_live(needed, index):
+                    return f"may do what is needed: {judgement.does}", True
+            elif objects and self.demand.all_live(facts.reads, index):
+                return "may change " + _quoted(objects), True
+        return "", False
 
     def _library_kept(self, origin: str) -> bool:
         """Whether the package of a library function is one that the file imports anyway."""
@@ -189,8 +198,7 @@ class _Slicer:
         unknown = [n for n in missing if not self.program.defs.get(n)]
         for index in self.program.stars if unknown else ():
             if index not in self.program.own:
-                names = ", ".join(f"`{n}`" for n in sorted(unknown))
-                self.demand.keep(index, f"may define {names}", question=True)
+                self.demand.keep(index, "may define " + _quoted(unknown), question=True)
                 self.demand.missing = {n: r for n, r in missing.items() if n not in unknown}
 
     def _decision(self, index: int) -> Decision:
@@ -202,3 +210,7 @@ class _Slicer:
         live = {n for n in names if self.demand.live(n, index)}
         reason, question = reason_to_drop(self.program, index, live, kept)
         return Decision(statement, False, reason, question)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))

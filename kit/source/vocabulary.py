@@ -21,7 +21,7 @@ _CHANGES = {
     "compile", "connect", "cpu", "cuda", "discard", "eval", "extend", "fit", "fit_transform",
     "float", "freeze", "fuse_lora", "half", "init", "insert", "load", "load_lora_weights",
     "load_state_dict", "load_weights", "mount", "open", "partial_fit", "pop", "popitem",
-    "prepare", "push", "quantize", "register", "remove", "requires_grad_", "reset", "resize_token_embeddings",
+    "prepare", "push", "quantize", "register", "remove", "requires_grad_", "reset", "set", "resize_token_embeddings",
     "setdefault", "setup", "sort", "start", "to", "train", "update", "warmup",
 }  # fmt: skip
 _CHANGES_BY_VERB = ("add", "disable", "enable", "load", "register", "set", "start")

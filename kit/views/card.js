@@ -29,13 +29,19 @@ class CardView {
   }
 
   close() {
+    this.closed = true;
     for (const stop of this.stops) stop();
     this.timeline.close();
   }
 
   restyle() {
     requestAnimationFrame(() => {
-      if (!this.root.isConnected) return;
+      if (this.closed) return;
+      if (!this.root.isConnected) {
+        // a cell off screen: its colours can be read when it is in the page
+        setTimeout(() => this.restyle(), 250);
+        return;
+      }
       this.board.look = readLook(this.root);
       this.draw("theme");
     });

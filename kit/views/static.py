@@ -44,11 +44,11 @@ _FONT = "font-variant-numeric:tabular-nums;font-size:13px;line-height:20px"
 _SOFT = "opacity:.7"
 _COLUMNS = ("Job", "Version", "State", "Time", "Took", "Peak", "Findings")
 _TABLE_CSS = (
-    ".kit-static table{border-collapse:collapse;width:100%;max-width:900px;margin:4px 0}"
-    ".kit-static table th,.kit-static table td{text-align:left;padding:1px 12px 1px 0}"
-    ".kit-static table th:nth-child(4){width:40%}"
-    ".kit-static table th:nth-child(n+5),.kit-static table td:nth-child(n+5)"
-    "{text-align:right;white-space:nowrap}"
+    # twice the class: front ends align tables of their own accord
+    ".kit-static.kit-static table{border-collapse:collapse;width:100%;max-width:900px;margin:4px 0}"
+    ".kit-static.kit-static :is(th,td){text-align:left;padding:1px 12px 1px 0;max-width:none}"
+    ".kit-static.kit-static th:nth-child(4){width:40%}"
+    ".kit-static.kit-static :is(th,td):nth-child(n+5){text-align:right;white-space:nowrap}"
 )
 
 
@@ -119,7 +119,7 @@ def picture_text(picture: Picture) -> str:
     for row in picture.rows:
         error = f"  {_one_line(row.error_message)}" if row.error_message else ""
         lines.append(
-            f"  {clock(row.submitted_at)}  {_id(row):<20} v{row.version:<4}"
+            f"  {clock(row.submitted_at)}  {redact(_id(row)):<20} v{row.version:<4}"
             f"{STATE_WORDS[row.state]:<10} {duration(row.execution_ms):>9}{error}"
         )
     return "\n".join(lines)
@@ -166,19 +166,20 @@ def _row(row: JobRow, start: float, span: float) -> str:
         f'<div style="position:absolute;left:{left + wait:.2f}%;width:{wide:.2f}%;min-width:3px;'
         f'height:12px;border-radius:3px;background:{STATE_COLOURS[row.state]}"></div></div>'
     )
-    why = ""
-    if row.error_message:
-        why = f'<div style="{_SOFT}">{safe(_one_line(row.error_message))}</div>'
     cells = (
         safe(_id(row)),
         f"v{row.version}",
-        STATE_WORDS[row.state] + why,
+        STATE_WORDS[row.state],
         bar,
         duration(row.execution_ms),
         memory(peak),
         str(row.n_findings) if row.n_findings else "",
     )
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    line = f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    if row.error_message:
+        why = safe(_one_line(row.error_message))
+        line += f'<tr><td></td><td colspan="6" style="{_SOFT}">{why}</td></tr>'
+    return line
 
 
 def _window(rows: Sequence[JobRow]) -> tuple[float, float]:

@@ -32,7 +32,6 @@ function keyText(key) {
  */
 function treeElement(node, more = null) {
   const tree = make("div", "kit-tree");
-  tree.setAttribute("role", "tree");
   tree.append(...(isContainer(node) ? entries(node, 0, [], more) : [valueElement(node)]));
   if (isContainer(node) && node.n === 0) tree.append(make("span", "kit-soft", node.t === "array" ? "[ ] empty" : "{ } empty"));
   return tree;
@@ -66,7 +65,6 @@ function leftOut(node, left, start, depth, at, more) {
 
 function entry(key, node, depth, at, inArray, more) {
   const row = make("div", "kit-entry");
-  row.setAttribute("role", "treeitem");
   const name = make("span", inArray ? "kit-index" : "kit-key", key);
   if (!isContainer(node) || isShortNumbers(node)) {
     row.append(name, valueElement(node));
@@ -81,7 +79,6 @@ function entry(key, node, depth, at, inArray, more) {
     row.classList.toggle("kit-open", open);
     if (open && !inside) {
       inside = make("div", "kit-inside");
-      inside.setAttribute("role", "group");
       inside.append(...entries(node, depth + 1, at, more));
       if (!node.n) inside.append(make("span", "kit-soft", "empty"));
       row.append(inside);

@@ -37,8 +37,26 @@ MODULES = (
 
 @lru_cache(maxsize=1)
 def esm() -> str:
-    """The one ES module that anywidget takes."""
-    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in MODULES)
+    """The one ES module that anywidget takes.
+
+    Without comments and indentation: nbclient saves a widget's script with the notebook.
+    """
+    return "\n".join(_code((_HERE / name).read_text(encoding="utf-8")) for name in MODULES)
+
+
+def _code(script: str) -> str:
+    """A script without lines that are only comment, and without indentation.
+
+    No template of ours spans lines, so that no text changes (a test looks).
+    """
+    kept, inside = [], False
+    for line in script.splitlines():
+        text = line.strip()
+        inside = inside or text.startswith("/**")
+        if text and not inside and not text.startswith("//"):
+            kept.append(text)
+        inside = inside and not text.endswith("*/")
+    return "\n".join(kept)
 
 
 @lru_cache(maxsize=1)

@@ -212,3 +212,21 @@ def test_workers_are_added_by_queue_delay_and_leave_when_idle(tmp_path: Path) ->
             time.sleep(0.05)
         assert emulator.ask("GET", "health")["workers"] == {"idle": 0, "running": 0}
         assert emulator.ask("GET", "health")["jobs"]["failed"] == 0
+
+
+def test_a_cancelled_async_handler_posts_nothing_and_its_worker_goes_on(tmp_path: Path) -> None:
+    source = (
+        "import asyncio, os\nasync def handler(job):\n"
+        "    if job['input']:\n        await asyncio.sleep(1000)\n    return os.getpid()\n"
+    )
+    with Emulator() as emulator:
+        emulator.run_pool(write_handler(tmp_path / "w", source))
+        pid = emulator.ask("POST", "runsync", {"input": 0})["output"]
+        id = emulator.ask("POST", "run", {"input": 1})["id"]
+        emulator.until(id, "IN_PROGRESS")
+        ticket = emulator.call(lambda: emulator.endpoint.get(id))
+        assert emulator.ask("POST", f"cancel/{id}")["status"] == "CANCELLED"
+        # per-job stop: the same process takes the next job, and nothing was posted for this one
+        assert emulator.ask("POST", "runsync", {"input": 0})["output"] == pid
+        assert ticket.posted == []
+        assert emulator.ask("GET", f"status/{id}")["status"] == "CANCELLED"
