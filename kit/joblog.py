@@ -60,6 +60,15 @@ class JobLog:
             if cut < len(oldest):
                 self._tail.appendleft((name, oldest[cut:]))
 
+    def text(self) -> str:
+        """All that is kept, without taking it out."""
+        with self._lock:
+            parts = [*self._waiting, *self._tail]
+            if self._dropped:
+                note = f"\n... {self._dropped:,} characters are not kept ...\n"
+                parts.insert(len(self._waiting), ("kit", note))
+        return "".join(log.text for log in _joined(parts))
+
     def drain(self, *, final: bool) -> list[Log]:
         """Log events for what came since the last time; with ``final`` also the tail."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,10 +12,35 @@ from kit.emulator.endpoint import Endpoint
 from kit.emulator.live import Jobs, Live
 from kit.emulator.pool import Pool, Scale
 from kit.emulator.server import Server
-from kit.emulator.ticket import Settings
+from kit.emulator.ticket import Settings, Ticket
 from kit.errors import UsageError
+from kit.joblog import JobLog
 
+_JOBS_KEPT = 1_000
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+class Logs:
+    """What handlers printed, per job, the newest jobs only; and what workers printed between jobs."""
+
+    def __init__(self, also: Callable[[Ticket | None, str], None] | None) -> None:
+        self._also = also
+        self._jobs: dict[str | None, JobLog] = {}
+
+    def __call__(self, ticket: Ticket | None, text: str) -> None:
+        id = None if ticket is None else ticket.id
+        if id not in self._jobs:
+            self._jobs[id] = JobLog()
+            if len(self._jobs) > _JOBS_KEPT:
+                del self._jobs[next(k for k in self._jobs if k is not None)]
+        self._jobs[id].write("process", text)
+        if self._also is not None:
+            self._also(ticket, text)
+
+    def text(self, id: str | None) -> str:
+        """The log of one job, its first and last 64 kB; ``""`` if there is none."""
+        log = self._jobs.get(id)
+        return "" if log is None else log.text()
 
 
 class Serving:
@@ -32,8 +58,15 @@ class Serving:
         What it serves, in words.
     """
 
-    def __init__(self, server: Server, endpoint: Endpoint, what: str, pool: Pool | None) -> None:
-        self._server, self._endpoint, self._pool = server, endpoint, pool
+    def __init__(
+        self,
+        server: Server,
+        endpoint: Endpoint,
+        what: str,
+        pool: Pool | None = None,
+        logs: Logs | None = None,
+    ) -> None:
+        self._server, self._endpoint, self._pool, self._logs = server, endpoint, pool, logs
         self.endpoint, self.what = endpoint.id, what
         self.base = server.base
         self.url = f"{server.base}/{endpoint.id}"
@@ -54,6 +87,20 @@ class Serving:
 
         async def ask() -> dict[str, Any]:
             return self._endpoint.health()
+
+        return self._server.call(ask)
+
+    def logs(self, job_id: str | None = None) -> str:
+        """What the handler printed during a job; None for what workers printed between jobs.
+
+        For a handler of the kernel the logs are those of its jobs, ``job.logs``; this is empty.
+        """
+        logs = self._logs
+        if logs is None:
+            return ""
+
+        async def ask() -> str:
+            return logs.text(job_id)
 
         return self._server.call(ask)
 
@@ -87,7 +134,7 @@ def serve_folder(
     key: str | None = None,
     scale: Scale | None = None,
     settings: Settings | None = None,
-    on_log: Any = None,
+    on_log: Callable[[Ticket | None, str], None] | None = None,
 ) -> Serving:
     """Serve a worker's folder with real ``python -u handler.py`` processes.
 
@@ -110,16 +157,18 @@ def serve_folder(
     server = Server(host, port, key)
     server.start()
 
+    logs = Logs(on_log)
+
     async def make() -> Pool:
         server.add(endpoint)
-        return Pool(endpoint, server.base, server.token, folder, scale, on_log)
+        return Pool(endpoint, server.base, server.token, folder, scale, logs)
 
     try:
         pool = server.call(make)
     except BaseException:
         server.stop()
         raise
-    return Serving(server, endpoint, f"{folder.name}/handler.py in real workers", pool)
+    return Serving(server, endpoint, f"{folder.name}/handler.py in real workers", pool, logs)
 
 
 def serve_live(
@@ -145,7 +194,7 @@ def serve_live(
     except BaseException:
         server.stop()
         raise
-    return Serving(server, endpoint, f"handler {name} of this kernel", None)
+    return Serving(server, endpoint, f"handler {name} of this kernel")
 
 
 def _name(text: str) -> str:

@@ -160,3 +160,24 @@ def test_usage_is_2(arguments: list[str], folder: Path) -> None:
     assert process.returncode == 2
     assert errors.strip()
     assert "Traceback" not in errors
+
+
+def test_logs_are_kept_per_job(tmp_path: Path) -> None:
+    from kit.serving import serve_folder
+    from tests.test_serving import ask
+
+    source = (
+        "import os\nprint('loading')\ndef handler(job):\n    print('job', job['input'])\n"
+        "    os.write(1, b'x' * job['input'])\n"
+    )
+    folder = write_handler(tmp_path / "w", source)
+    with serve_folder(folder, host="127.0.0.1", port=0) as serving:
+        small = ask(serving, "POST", "runsync", {"input": 3})["id"]
+        large = ask(serving, "POST", "runsync", {"input": 2_000_000})["id"]
+        assert serving.logs(small) == "job 3\nxxx"
+        text = serving.logs(large)
+        assert len(text) < 140_000
+        assert "characters are not kept" in text
+        assert "loading" in serving.logs()
+        assert serving.logs("nobody") == ""
+        assert len(serving.cold_starts) == 1
