@@ -33,7 +33,8 @@ class Scale:
     load_timeout_s : float
         Seconds until a worker must have asked for its first job; a model load may take minutes.
     give_up : int
-        After so many failed starts in a row the queued jobs FAIL with the reason.
+        After so many failed starts in a row the queued jobs FAIL with the reason; one that comes
+        after the back-off gets another try.
     """
 
     workers_min: int = 0
@@ -192,11 +193,10 @@ class Pool:
 
     def _scale(self, now: float) -> None:
         waiting = self._endpoint.waiting()
-        if self.failures >= self.scale.give_up and waiting:
-            for ticket in waiting:
-                self._endpoint.fail(ticket, self.failure)
-            return
         if now < self._not_before:
+            if self.failures >= self.scale.give_up:
+                for ticket in waiting:
+                    self._endpoint.fail(ticket, self.failure)
             return
         slots = [s for s in self.slots.values() if not s.worker.draining and not s.why]
         wanted = self.scale.workers_min
@@ -207,7 +207,8 @@ class Pool:
             waited = now - max(pressing[0].submitted_at, self._last_start())
             if waited > self.scale.queue_delay_s:
                 wanted = max(wanted, len(slots) + 1)
-        if len(slots) < min(wanted, self.scale.workers_max):
+        # one that is on its way out still holds its model
+        if len(slots) < wanted and len(self.slots) < self.scale.workers_max:
             self._start()
 
     def _last_start(self) -> float:
