@@ -31,7 +31,7 @@ from kit.secret import redact
 from kit.source.edited import Edited
 from kit.source.record import Record
 from kit.store import Store
-from kit.targets import NAMES
+from kit.targets import NAMES, Target
 from kit.targets.local import LocalTarget, report_progress
 from kit.waiting import Waiting
 from kit.worker import Worker
@@ -63,6 +63,7 @@ class Session:
         self._worker: Worker | None = None
         self._sampler: Sampler | None = None
         self._local: LocalTarget | None = None
+        self._process: Target | None = None
         self.intake = Intake(self)
         self.handlers: dict[str, Handler] = {}
         self.current: Handler | None = None
@@ -108,20 +109,25 @@ class Session:
                     worker = Worker(store, self._sampler)
                     self._local = LocalTarget(worker)
                     worker.attach(self._local)
-                    self._attach_process(worker)
                     self.capture.install()
                     self._sampler.start()
                     self._worker = worker
                     worker.call_later(_TEND_S, self._tend)
         return self._worker
 
-    def _attach_process(self, worker: Worker) -> None:
-        from kit.targets.process import ProcessTarget
+    def _open_process(self) -> None:
+        """Make the target of real workers, once; its modules are loaded when it is first named."""
+        worker = self.worker
+        with self._lock:
+            if self._process is not None:
+                return
+            from kit.targets.process import ProcessTarget
 
-        def write(handler: Handler, folder: Path) -> None:
-            self.export_to(folder, handler, verify=False)
+            self._process = ProcessTarget(worker, self._write_worker, self.second_copy_fits)
+            worker.attach(self._process)
 
-        worker.attach(ProcessTarget(worker, write, self.second_copy_fits))
+    def _write_worker(self, handler: Handler, folder: Path) -> None:
+        self.export_to(folder, handler, verify=False)
 
     @property
     def sampler(self) -> Sampler:
@@ -143,7 +149,7 @@ class Session:
             serving.stop()
         with self._lock:
             worker, store, sampler = self._worker, self._store, self._sampler
-            self._worker = self._store = self._sampler = None
+            self._worker = self._store = self._sampler = self._process = None
         self.capture.remove()
         if worker is not None:
             worker.close()
@@ -200,6 +206,8 @@ class Session:
         """The name of a target that exists; TargetError for any other."""
         if target not in NAMES:
             raise TargetError(f"there is no target {target!r} here. Targets: {', '.join(NAMES)}.")
+        if target == "process" and self._process is None:
+            self._open_process()
         return str(target)
 
     # -- running --------------------------------------------------------------------------------
