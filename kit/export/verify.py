@@ -21,6 +21,7 @@ from kit.events import JobState, JobView
 from kit.export.compare import compare, posted_of
 from kit.export.report import Fits, Report, Row
 from kit.job import wire_of
+from kit.secret import redact
 
 #: jobs that are run, the newest, and the time their runs in the notebook may add up to
 MAX_JOBS = 20
@@ -238,7 +239,8 @@ class _Run:
             reason = f"its process ended {how}"
         tail = b"".join(self._tail)[-_TAIL_BYTES:].decode(errors="replace").strip()
         tail = tail.replace(str(self.copy), "worker")
-        return f"{reason}. Last output:\n{tail}" if tail else reason
+        # what a handler prints is shown, and a notebook's outputs are saved
+        return redact(f"{reason}. Last output:\n{tail}" if tail else reason)
 
 
 def _report(chosen: Sequence[JobView], rows: list[Row], run: _Run, seconds: float) -> Report:
