@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
 
 from kit.events import Log
-from kit.secret import redact
 
 HEAD_CHARS = 65_536
 TAIL_CHARS = 65_536
-
-#: a line that was drawn over (progress bars): only its last state is worth keeping
-_REDRAWN = re.compile(r"[^\n]*\r(?!\n)")
+#: an unfinished line is kept back up to this length, since a ``\r`` may still draw over it
+_LINE_CHARS = 8_192
 
 
 class JobLog:
-    """Collects text from any thread; the worker drains it into LOG events."""
+    """Collects text from any thread; the worker drains it into LOG events.
+
+    Of a line that is drawn over (progress bars) only the last state is kept.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,23 +27,48 @@ class JobLog:
         self._tail_chars = 0
         self._dropped = 0
         self._announced = False
+        #: the unfinished line, whether it was drawn over, and whether a part of it is drained
+        self._stream, self._open = "", ""
+        self._redrawn = self._begun = False
 
     def write(self, stream: str, text: str) -> bool:
         """Add text; True if the worker has not been told yet that there is something to drain."""
         if not text:
             return False
         with self._lock:
-            room = HEAD_CHARS - self._taken
-            if room > 0:
-                self._waiting.append((stream, text[:room]))
-                self._taken += min(room, len(text))
-                text = text[room:]
-            if text:
-                self._to_tail(stream, text)
+            if self._open and self._stream == stream:
+                text = self._open + text
+            elif self._stream != stream:
+                self._put(self._stream, self._open)
+                self._stream, self._begun = stream, False
+            line = text.rfind("\n") + 1
+            self._redrawn = "\r" in text[line:]
+            if "\r" in text:
+                text = _last_states(text, self._begun)
+                line = text.rfind("\n") + 1
+            if line:
+                self._put(stream, text[:line])
+                self._begun = False
+            self._open = text[line:]
+            if len(self._open) > _LINE_CHARS:
+                self._put_open()
             if self._announced:
                 return False
             self._announced = True
             return True
+
+    def _put_open(self) -> None:
+        self._put(self._stream, self._open)
+        self._open, self._begun = "", True
+
+    def _put(self, stream: str, text: str) -> None:
+        room = HEAD_CHARS - self._taken
+        if room > 0 and text:
+            self._waiting.append((stream, text[:room]))
+            self._taken += min(room, len(text))
+            text = text[room:]
+        if text:
+            self._to_tail(stream, text)
 
     def _to_tail(self, stream: str, text: str) -> None:
         if len(text) > TAIL_CHARS:
@@ -63,6 +88,8 @@ class JobLog:
     def drain(self, *, final: bool) -> list[Log]:
         """Log events for what came since the last time; with ``final`` also the tail."""
         with self._lock:
+            if self._open and (final or not self._redrawn):
+                self._put_open()
             waiting, self._waiting = self._waiting, []
             self._announced = False
             if final and self._tail:
@@ -75,12 +102,25 @@ class JobLog:
         return _joined(waiting)
 
 
+def _last_states(text: str, begun: bool) -> str:
+    """Leave out what a carriage return drew over, line by line; by hand, so in linear time."""
+    lines = text.split("\n")
+    for index, line in enumerate(lines):
+        shown = line.rstrip("\r")  # of `\r\n`, or of a line that is to be drawn over later
+        over = shown.rfind("\r")
+        if over >= 0:
+            kept = shown[over + 1 :] + line[len(shown) :]
+            # what is drained already cannot be taken back: the mark stays, for whoever shows it
+            lines[index] = f"\r{kept}" if begun and index == 0 else kept
+    return "\n".join(lines)
+
+
 def _joined(parts: list[tuple[str, str]]) -> list[Log]:
     logs: list[Log] = []
     text: list[str] = []
     for index, (stream, piece) in enumerate(parts):
         text.append(piece)
         if index + 1 == len(parts) or parts[index + 1][0] != stream:
-            logs.append(Log(stream, redact(_REDRAWN.sub("", "".join(text)))))
+            logs.append(Log(stream, "".join(text)))
             text = []
     return logs

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.joblog import HEAD_CHARS, TAIL_CHARS, JobLog
+from kit.redraw import last_drawn
 
 pieces = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.text(max_size=30)))
 
@@ -63,7 +64,7 @@ def test_a_line_that_is_drawn_over_keeps_its_last_state() -> None:
     for step in range(1_000):
         log.write("stderr", f"\r{step / 10:.1f}%")
     log.write("stderr", "\ndone\r\nnext\n")
-    assert text_of(log) == "99.9%\ndone\r\nnext\n"
+    assert last_drawn(text_of(log)) == "99.9%\ndone\r\nnext\n"
 
 
 def test_it_says_once_that_something_waits() -> None:
@@ -134,3 +135,20 @@ def test_a_gigabyte_stays_small() -> None:
     assert int(length) < HEAD_CHARS + TAIL_CHARS + 100
     written = 1_001 * 1_000_000 + len("first\nlast\n")
     assert note == f"... {written - HEAD_CHARS - TAIL_CHARS:,} characters are not kept ..."
+
+
+def test_a_line_drawn_over_many_drains_shows_its_last_state() -> None:
+    log, kept = JobLog(), []
+    log.write("stderr", "begin\n")
+    for step in range(5):
+        log.write("stderr", f"\r{step}/5")
+        kept += log.drain(final=False)
+    log.write("stderr", "\r5/5\nend\r\n")
+    kept += log.drain(final=True)
+    assert last_drawn("".join(one.text for one in kept)) == "begin\n5/5\nend\r\n"
+
+
+def test_one_long_line_costs_no_more_than_its_length() -> None:
+    text = "x" * 3_000_000
+    assert last_drawn(text) == text
+    assert last_drawn(text + "\r" + text + "y") == text + "y"
