@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 from kit.events import Log
+from kit.redraw import last_drawn
+from kit.secret import redact
 
 HEAD_CHARS = 65_536
 TAIL_CHARS = 65_536
 #: an unfinished line is kept back up to this length, since a ``\r`` may still draw over it
 _LINE_CHARS = 8_192
+#: how often a line that is drawn over is shown while it changes
+_REDRAWN_S = 0.5
+#: bound here: a handler may replace it
+_clock = time.monotonic
 
 
 class JobLog:
     """Collects text from any thread; the worker drains it into LOG events.
 
-    Of a line that is drawn over (progress bars) only the last state is kept.
+    Of a line that is drawn over (progress bars) only the last state is kept, and what is shown
+    meanwhile comes a few times a second.
     """
 
     def __init__(self) -> None:
@@ -30,6 +38,7 @@ class JobLog:
         #: the unfinished line, whether it was drawn over, and whether a part of it is drained
         self._stream, self._open = "", ""
         self._redrawn = self._begun = False
+        self._shown_at = 0.0
 
     def write(self, stream: str, text: str) -> bool:
         """Add text; True if the worker has not been told yet that there is something to drain."""
@@ -44,7 +53,7 @@ class JobLog:
             line = text.rfind("\n") + 1
             self._redrawn = "\r" in text[line:]
             if "\r" in text:
-                text = _last_states(text, self._begun)
+                text = last_drawn(text, open_start=self._begun)
                 line = text.rfind("\n") + 1
             if line:
                 self._put(stream, text[:line])
@@ -56,6 +65,13 @@ class JobLog:
                 return False
             self._announced = True
             return True
+
+    def _may_show(self) -> bool:
+        now = _clock()
+        if now - self._shown_at < _REDRAWN_S:
+            return False
+        self._shown_at = now
+        return True
 
     def _put_open(self) -> None:
         self._put(self._stream, self._open)
@@ -88,7 +104,7 @@ class JobLog:
     def drain(self, *, final: bool) -> list[Log]:
         """Log events for what came since the last time; with ``final`` also the tail."""
         with self._lock:
-            if self._open and (final or not self._redrawn):
+            if self._open and (final or not self._redrawn or self._may_show()):
                 self._put_open()
             waiting, self._waiting = self._waiting, []
             self._announced = False
@@ -102,25 +118,12 @@ class JobLog:
         return _joined(waiting)
 
 
-def _last_states(text: str, begun: bool) -> str:
-    """Leave out what a carriage return drew over, line by line; by hand, so in linear time."""
-    lines = text.split("\n")
-    for index, line in enumerate(lines):
-        shown = line.rstrip("\r")  # of `\r\n`, or of a line that is to be drawn over later
-        over = shown.rfind("\r")
-        if over >= 0:
-            kept = shown[over + 1 :] + line[len(shown) :]
-            # what is drained already cannot be taken back: the mark stays, for whoever shows it
-            lines[index] = f"\r{kept}" if begun and index == 0 else kept
-    return "\n".join(lines)
-
-
 def _joined(parts: list[tuple[str, str]]) -> list[Log]:
     logs: list[Log] = []
     text: list[str] = []
     for index, (stream, piece) in enumerate(parts):
         text.append(piece)
         if index + 1 == len(parts) or parts[index + 1][0] != stream:
-            logs.append(Log(stream, "".join(text)))
+            logs.append(Log(stream, redact("".join(text))))
             text = []
     return logs
