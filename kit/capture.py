@@ -102,7 +102,14 @@ class Capture:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         sink.write(name, text)
-        return inner(text) if sink.echo else len(text)
+        if not sink.echo:
+            return len(text)
+        # `inner` may be IPython's tee, which writes to this stream again
+        token = JOB.set(None)
+        try:
+            return inner(text)
+        finally:
+            JOB.reset(token)
 
     def _from_fd(self, inner: Callable[[str], Any], text: str) -> Any:
         sinks = list(self._running())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Generator
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 from kit.handler import Handler, HandlerKind
@@ -30,17 +32,33 @@ def run_here(worker: Worker, entry: Entry, stored: str) -> BaseException | None:
     entry.echo = True
     worker.admit(entry, stored)
     coroutine = run_entry(worker, entry, None)
-    try:
-        running = asyncio.get_running_loop()
-    except RuntimeError:
-        outcome, extra = asyncio.run(coroutine)
-    else:
-        import nest_asyncio2
+    with _breakpoints():
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            outcome, extra = asyncio.run(coroutine)
+        else:
+            import nest_asyncio2
 
-        nest_asyncio2.apply(running)
-        outcome, extra = running.run_until_complete(coroutine)
+            nest_asyncio2.apply(running)
+            outcome, extra = running.run_until_complete(coroutine)
     worker.finish(entry, outcome, extra)
     return raised[0] if raised else None
+
+
+@contextlib.contextmanager
+def _breakpoints() -> Iterator[None]:
+    """Let ``breakpoint()`` stop here: ipykernel gives it to debugpy, which without a front end's
+    debugger attached does nothing.
+    """
+    debugpy: Any = sys.modules.get("debugpy")
+    found = sys.breakpointhook
+    if debugpy is None or not debugpy.is_client_connected():
+        sys.breakpointhook = sys.__breakpointhook__
+    try:
+        yield
+    finally:
+        sys.breakpointhook = found
 
 
 def _keeping(handler: Handler, raised: list[BaseException]) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from kit.errors import JobCancelled, JobError, JobFailed, JobLost, JobTimedOut
 from kit.events import ErrorInfo, Finding, JobKey, JobState, JobView, MemoryUse
+from kit.redraw import last_drawn
 
 __all__ = ["Job", "JobSource", "JobState", "Wire", "wire_of"]
 
@@ -43,9 +44,7 @@ def wire_of(view: JobView) -> Wire:
     return Wire(
         done=None if view.done is None else _loads(view.done),
         stream=tuple({"output": _loads(text)} for text in view.stream),
-        progress=tuple(
-            {"status": "IN_PROGRESS", "output": _loads(text)} for text in view.progress
-        ),
+        progress=tuple({"status": "IN_PROGRESS", "output": _loads(text)} for text in view.progress),
         lost=view.lost,
     )
 
@@ -218,7 +217,7 @@ class Job:
     @property
     def logs(self) -> str:
         """Everything the handler printed, stdout and stderr in order."""
-        return "".join(log.text for log in self.view.logs)
+        return last_drawn("".join(log.text for log in self.view.logs))
 
     @property
     def delay_time_ms(self) -> float | None:

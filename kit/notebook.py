@@ -11,11 +11,13 @@ fails the cell through its result instead.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +26,7 @@ from kit import trace
 from kit.capture import JOB
 from kit.errors import KitError, RegistrationError, UsageError
 from kit.inspection import static_findings
+from kit.job import Job
 from kit.line import HandlerLine, HelpAsked, parse
 from kit.payload import decode
 from kit.registration import Cell, register
@@ -70,6 +73,7 @@ class _Running:
         self.line, self.number, self.source, self.code = line, number, source, code
         self.argv = sys.argv
         self.config: Any = _NONE
+        self.job: Job | None = None
 
 
 class Notebook:
@@ -214,12 +218,14 @@ class Notebook:
                 sys.argv = running.argv
             self._record(result)
             if running is not None:
-                self._register(running, result)
+                with _stop_button():
+                    self._register(running, result)
         except KitError as exc:
             self._refuse(exc, result)
         except KeyboardInterrupt as stop:
-            # Waiting for the job of this very cell: the wait has cancelled it already.
-            print("Interrupted: the job that this cell started is cancelled.", file=sys.stderr)
+            if running is not None and running.job is not None:
+                running.job.cancel()
+                print("Interrupted: the job that this cell started is cancelled.", file=sys.stderr)
             if result is not None:
                 result.error_in_exec = stop
         except Exception as exc:
@@ -279,6 +285,7 @@ class Notebook:
         job = None
         if running.line.run and self.session.autorun and request is not None:
             job = self.session.intake.submit(request, handler, target, running.line.timeout_s)
+            running.job = job
         card = self.session.card(handler.name)
         card.show()
         if job is not None and running.line.wait_s:
@@ -321,6 +328,23 @@ def _render_with(render: Callable[[KitError], list[str]]) -> None:
         return render(self)
 
     KitError._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _stop_button() -> Iterator[None]:
+    """Raise KeyboardInterrupt here also after a cell with a top-level await.
+
+    ipykernel then makes the stop button cancel the cell's coroutine, which has ended by now.
+    """
+    try:
+        found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    except ValueError:  # not the main thread, so no signal comes here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def _number(running: _Running, result: Any) -> int | None:

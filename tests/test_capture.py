@@ -295,6 +295,22 @@ def test_assigning_write_back_leaves_no_layers(monkeypatch: pytest.MonkeyPatch) 
     assert stream.text == "cell\nafter\nremoved\n"
 
 
+def test_echo_through_a_tee_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    capture = Capture(list, lambda: False)
+    capture.install()
+    try:
+        found = sys.stdout.write
+        sys.stdout.write = lambda text: found(text)  # type: ignore[method-assign]
+        job = Job(echo=True)
+        in_job(job, lambda: print("said"))
+        assert job.text() == "said\n"
+        assert stream.text == "said\n"
+    finally:
+        capture.remove()
+
+
 # -- raw descriptors -------------------------------------------------------------------------------
 
 

@@ -351,6 +351,32 @@ def test_a_file_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.sdk
+def test_what_the_clean_process_printed_is_shown_without_keys(tmp_path: Path) -> None:
+    key = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
+    book = done(
+        """
+        %%handler
+        import os
+        def handler(job):
+            if "KIT_T_KERNEL" in os.environ: return 1
+            print("with", os.environ["KIT_T_HF_TOKEN"], "in hand")
+            os._exit(1)
+        """
+    )
+    os.environ["KIT_T_KERNEL"] = "1"
+    request = request_of(book, tmp_path / "w", [1])
+    del os.environ["KIT_T_KERNEL"]
+    os.environ["KIT_T_HF_TOKEN"] = key
+    try:
+        report = export(request).report
+    finally:
+        del os.environ["KIT_T_HF_TOKEN"]
+    assert "in hand" in report.reason
+    assert key not in repr(report)
+    assert key not in report._repr_mimebundle_()["text/html"]
+
+
+@pytest.mark.sdk
 def test_children_of_the_clean_process_do_not_outlive_it(tmp_path: Path) -> None:
     book = done(
         """

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.joblog import HEAD_CHARS, TAIL_CHARS, JobLog
+from kit.redraw import last_drawn
 
 pieces = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.text(max_size=30)))
 
@@ -63,7 +64,7 @@ def test_a_line_that_is_drawn_over_keeps_its_last_state() -> None:
     for step in range(1_000):
         log.write("stderr", f"\r{step / 10:.1f}%")
     log.write("stderr", "\ndone\r\nnext\n")
-    assert text_of(log) == "99.9%\ndone\r\nnext\n"
+    assert last_drawn(text_of(log)) == "99.9%\ndone\r\nnext\n"
 
 
 def test_it_says_once_that_something_waits() -> None:
@@ -134,3 +135,55 @@ def test_a_gigabyte_stays_small() -> None:
     assert int(length) < HEAD_CHARS + TAIL_CHARS + 100
     written = 1_001 * 1_000_000 + len("first\nlast\n")
     assert note == f"... {written - HEAD_CHARS - TAIL_CHARS:,} characters are not kept ..."
+
+
+def test_a_line_drawn_over_many_drains_shows_its_last_state() -> None:
+    log, kept = JobLog(), []
+    log.write("stderr", "begin\n")
+    for step in range(5):
+        log.write("stderr", f"\r{step}/5")
+        kept += log.drain(final=False)
+    log.write("stderr", "\r5/5\nend\r\n")
+    kept += log.drain(final=True)
+    assert last_drawn("".join(one.text for one in kept)) == "begin\n5/5\nend\r\n"
+
+
+def test_one_long_line_costs_no_more_than_its_length() -> None:
+    text = "x" * 3_000_000
+    assert last_drawn(text) == text
+    assert last_drawn(text + "\r" + text + "y") == text + "y"
+
+
+@given(st.lists(st.tuples(st.text(alphabet="ab%\n\r", max_size=12), st.booleans()), max_size=30))
+def test_drawn_over_lines_come_out_the_same_however_they_were_drained(
+    written: list[tuple[str, bool]],
+) -> None:
+    """What a reader sees after folding does not depend on when the worker looked."""
+    whole, pieces = JobLog(), JobLog()
+    drained = ""
+    for text, drain in written:
+        whole.write("stdout", text)
+        pieces.write("stdout", text)
+        pieces._shown_at = 0.0  # as if half a second had passed
+        if drain:
+            drained += "".join(one.text for one in pieces.drain(final=False))
+    drained += text_of(pieces)
+    assert last_drawn(drained) == last_drawn(text_of(whole))
+
+
+def test_a_moving_bar_is_shown_a_few_times_a_second() -> None:
+    log = JobLog()
+    events = 0
+    for step in range(5_000):
+        log.write("stderr", f"\r{step}")
+        events += len(log.drain(final=False))
+    assert 1 <= events < 50  # 5,000 in some milliseconds
+    assert last_drawn(text_of(log)) == "4999"
+
+
+def test_a_long_line_costs_no_more_than_its_length() -> None:
+    log = JobLog()
+    for text in ("a" * 4_000_000, "\r", "b" * 4_000_000 + "\r", "\r" * 100_000, "\n"):
+        log.write("stdout", text)
+        log.drain(final=False)
+    assert "b" * 100 in text_of(log)

@@ -22,7 +22,17 @@ KIT = ROOT / "kit"
 ROOMS: dict[str, tuple[str, ...]] = {
     # what things are: values, and what can be said of them without running anything
     "words": (
-        *("absence", "controls", "errors", "events", "findings", "handler", "inspection", "job"),
+        *(
+            "absence",
+            "controls",
+            "redraw",
+            "errors",
+            "events",
+            "findings",
+            "handler",
+            "inspection",
+            "job",
+        ),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
         *("batch", "policy", "posted", "secret", "shapes", "walk"),
     ),

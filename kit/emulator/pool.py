@@ -13,6 +13,7 @@ from pathlib import Path
 from kit.emulator.endpoint import Endpoint
 from kit.emulator.process import Process, Record, environment
 from kit.emulator.ticket import Ticket, Worker
+from kit.secret import redact
 
 _TICK_S = 0.1
 _TAIL_CHARS = 300
@@ -265,14 +266,14 @@ class Pool:
                 if slot.process.code == 0
                 else f"handler.py did not start: its process {how}"
             )
-            tail = slot.process.tail.strip()[-2000:]
+            tail = redact(slot.process.tail).strip()[-2000:]
             self._endpoint.gone(worker, reason)
             self._failed(f"{reason}. Last output:\n{tail}" if tail else f"{reason}.")
         else:
             had = bool(worker.jobs)
             why = slot.why
             if not why:
-                tail = slot.process.tail.strip()[-_TAIL_CHARS:]
+                tail = redact(slot.process.tail).strip()[-_TAIL_CHARS:]
                 why = f"the worker process {how} while it had the job"
                 why = f"{why}. Last output: {tail}" if had and tail else why
             self._endpoint.gone(worker, why)

@@ -22,7 +22,7 @@ def check_handler(rendered: Rendered, sliced: Slice) -> None:
         if statement.facts.awaits:
             raise ExportError(
                 f"{statement.place} awaits at the top level of a cell, which a file cannot: "
-                "put it into the handler, or into a function run by asyncio.run()."
+                "put it into the handler, into a function run by asyncio.run(), or mark it `# kit: drop`."
             )
     try:
         compile(rendered.text, "handler.py", "exec", dont_inherit=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ def bundle_html(bundle: Bundle) -> str:
     ]
     notes = [*bundle.notes, *(f"{_place(d)} {d.reason}" for d in bundle.questions)]
     if notes:
-        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        items = "".join(f"<li>{_words(note)}</li>" for note in notes)
         parts.append(f'<ul style="margin:4px 0 0;padding-left:20px">{items}</ul>')
     return _frame(parts)
 
@@ -110,7 +110,7 @@ def explanation_html(explanation: Explanation) -> str:
         ]
         for d in explanation.decisions
     ]
-    return _frame([_table(["", "where", "statement", "because"], rows, code=2)])
+    return _frame([_table(["", "where", "statement", "because"], rows, code=(2,))])
 
 
 def _report_parts(report: Report) -> list[str]:
@@ -124,7 +124,7 @@ def _report_parts(report: Report) -> list[str]:
         if r.path
     ]
     if rows:
-        parts.append(_table(["", "job", "state", "at", "notebook", "worker"], rows, code=4))
+        parts.append(_table(["", "job", "state", "at", "notebook", "worker"], rows, code=(3, 4, 5)))
     reasons = [f"job {r.job_id}: {r.reason}" for r in report.rows if r.reason]
     parts += [f'<div style="{_FAINT}">{escape(text)}</div>' for text in reasons]
     normalised = _normalised(report)
@@ -138,24 +138,34 @@ def _frame(parts: Iterable[str]) -> str:
     return f'<div style="{_FONT}{_TEXT}font-variant-numeric:tabular-nums">{"".join(parts)}</div>'
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, code: int) -> str:
-    """An HTML table; columns from ``code`` up to the last but one are set in the code font."""
-    last = len(head) - 1
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, code: Collection[int]) -> str:
+    """An HTML table; the columns in ``code`` are set in the code font."""
     top = "".join(
-        f'<th style="{_CELL}{_FAINT}font-weight:normal;border-bottom:{_LINE}">{escape(h)}</th>'
+        f'<th style="{_CELL}{_FAINT}font:inherit;border-bottom:{_LINE}">{escape(h)}</th>'
         for h in head
     )
     body = ""
     for row in rows:
         cells = ""
         for i, text in enumerate(row):
-            font = _CODE if i == code or code <= i < last else ""
-            cells += f'<td style="{_CELL}{font}overflow-wrap:anywhere">{escape(text)}</td>'
+            body_text = (
+                f'<span style="{_CODE}">{escape(text)}</span>' if i in code else _words(text)
+            )
+            cells += f'<td style="{_CELL}font:inherit;overflow-wrap:anywhere">{body_text}</td>'
         body += f"<tr>{cells}</tr>"
     return (
-        f'<table style="border-collapse:collapse;margin:4px 0;{_TEXT}"><thead><tr>{top}</tr>'
+        f'<table style="border-collapse:collapse;margin:4px 0;font:inherit;{_TEXT}"><thead><tr>{top}</tr>'
         f"</thead><tbody>{body}</tbody></table>"
     )
+
+
+def _words(text: str) -> str:
+    """A sentence, escaped; what stands in backquotes in the code font."""
+    parts = escape(text).split("`")
+    if len(parts) % 2 == 0:  # a backquote of somebody else's
+        return escape(text)
+    coded = (f'<code style="{_CODE}">{p}</code>' if i % 2 else p for i, p in enumerate(parts))
+    return "".join(coded)
 
 
 def _counts(bundle: Bundle) -> str:

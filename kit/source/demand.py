@@ -77,9 +77,9 @@ class Demand:
         """Ask for what ``start({"handler": ..., options})`` reads."""
         root = self.program.root
         for name in sorted(root.reads):
-            self._asked.append(_Ask(name, self.program.root_at, END, "the handler"))
+            self._asked.append(_Ask(name, self.program.root_at, END, "start()"))
         for name in sorted(root.later):
-            self._asked.append(_Ask(name, END, END, "the options of start()"))
+            self._asked.append(_Ask(name, END, END, "start()"))
 
     def keep(self, index: int, reason: str, *, question: bool = False) -> None:
         """Keep a statement, and in due course what it needs."""

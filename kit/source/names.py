@@ -15,6 +15,8 @@ from kit.source.scopes import (
     surely_bound,
 )
 
+#: statements that hold others, and may so leave a name as it was; TryStar is of 3.11 and later
+_BRANCHES = ("If", "For", "AsyncFor", "While", "With", "AsyncWith", "Try", "TryStar", "Match")
 _MAKERS = ("__init__", "__post_init__", "__new__")
 _NOTHING: frozenset[str] = frozenset()
 
@@ -25,7 +27,7 @@ def facts_of(node: ast.stmt) -> Facts:
     walker = Walker(bound)
     try:
         walker.visit(node)
-        sure = surely_bound([node])
+        sure = surely_bound([node]) if type(node).__name__ in _BRANCHES else bound
     except RecursionError:
         # thousands of operators in one expression: every name in it counts as read
         names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]

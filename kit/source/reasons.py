@@ -91,6 +91,9 @@ def reason_to_drop(
         place = program.first_import(name, index)
         if place != index and place in kept:
             return f"`{name}` is imported in {program.statements[place].place} already", False
+    if facts.dynamic and not statement.shown:
+        words = ", ".join(f"{word}()" for word in sorted(facts.dynamic))
+        return f"uses {words}: what it defines or changes cannot be seen", True
     early = _too_early(program, index, kept)
     if early:
         return early, False

@@ -13,6 +13,7 @@ from typing import Any
 from kit.errors import PayloadError
 from kit.events import JobView, Log
 from kit.preview import media_at, preview
+from kit.redraw import last_drawn
 from kit.secret import redact
 from kit.views.feed import Message
 
@@ -225,7 +226,7 @@ def _logs(logs: Sequence[Log]) -> tuple[list[list[str]], str | None]:
             kept.append([log.stream, text])
     kept.reverse()
     cut = None if total <= LOG_CHARS else f"The last {LOG_CHARS:,} of {total:,} characters."
-    return [[stream, redact(text)] for stream, text in kept], cut
+    return [[stream, redact(last_drawn(text))] for stream, text in kept], cut
 
 
 def _middle(text: str, limit: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from kit.errors import PayloadError
 from kit.events import JobState, JobView
 from kit.preview import media_at, preview
+from kit.redraw import last_drawn
 from kit.secret import redact
 from kit.views import codec
 from kit.views.detail import output_at, stream_text
@@ -213,6 +214,6 @@ def _leaf(node: Any) -> str:
 
 
 def _log_tail(view: JobView) -> str:
-    text = "".join(log.text for log in view.logs[-200:])[-LOG_CHARS:]
+    text = last_drawn("".join(log.text for log in view.logs[-200:]))[-LOG_CHARS:]
     lines = text.splitlines()
     return "\n".join(lines[-LOG_LINES:])

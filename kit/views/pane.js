@@ -151,7 +151,13 @@ class Pane {
   }
 
   addLog(log, lines) {
-    for (const [stream, text] of lines) {
+    for (const [stream, given] of lines) {
+      let text = given;
+      if (text.startsWith("\r") && text.length > 1) {  // draws over the line that is not ended yet
+        text = text.slice(1);
+        const last = log.lastChild;
+        if (last) last.textContent = last.textContent.slice(0, last.textContent.lastIndexOf("\n") + 1);
+      }
       log.append(make("span", stream === "stderr" ? "kit-stderr" : stream === "process" ? "kit-soft" : "", text));
     }
     while (log.childNodes.length > LOG_LINES_SHOWN) log.firstChild.remove();

@@ -255,10 +255,10 @@ class JobTable:
         rows = self.rows
         rows[at + codec.OFFSET_STATE] = _CODE_OF_END[event.kind]
         (submitted,) = codec.SUBMITTED.unpack_from(rows, at + codec.OFFSET_SUBMITTED)
-        peak = NAN
-        if data.memory:
-            peak, flags = codec.peak_of(data.memory)
-            rows[at + codec.OFFSET_STATE + 1] |= flags
+        peak, flags = codec.peak_of(data.memory)
+        # what LOST said of memory goes when the real end comes
+        kept = rows[at + codec.OFFSET_STATE + 1] & (codec.CANCEL_ASKED | codec.STUCK)
+        rows[at + codec.OFFSET_STATE + 1] = kept | flags
         execution = NAN if data.execution_ms is None else data.execution_ms
         end = (event.time - submitted) * 1000
         codec.END.pack_into(rows, at + codec.OFFSET_EXECUTION, execution, end, peak)

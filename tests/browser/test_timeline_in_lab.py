@@ -95,6 +95,7 @@ def test_keys_move_between_jobs_and_stay_in_the_timeline(card: Any, page: Page) 
 def test_the_wheel_scrolls_the_notebook_until_the_timeline_is_used(card: Any, page: Page) -> None:
     plot = card.locator(".kit-plot")
     live = card.locator(".kit-tool", has_text="Live")
+    free = card.locator('.kit-tool[aria-pressed="false"]', has_text="Live")
     box = plot.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 90)
     page.mouse.wheel(0, -120)
@@ -102,10 +103,9 @@ def test_the_wheel_scrolls_the_notebook_until_the_timeline_is_used(card: Any, pa
     assert live.get_attribute("aria-pressed") == "true"
     plot.click(position={"x": box["width"] / 2, "y": 90})
     page.mouse.wheel(0, -120)
-    page.wait_for_timeout(300)
-    assert live.get_attribute("aria-pressed") == "false"
+    free.wait_for()
     live.click()
-    assert live.get_attribute("aria-pressed") == "true"
+    card.locator('.kit-tool[aria-pressed="true"]', has_text="Live").wait_for()
 
 
 def test_the_cursor_reads_job_neighbours_and_memory(card: Any, page: Page) -> None:

@@ -108,6 +108,8 @@ class Kernel:
             "JUPYTER_DATA_DIR": str(folder / "data"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         }
+        # ipykernel leaves descriptors 1 and 2 alone where it believes to run inside a test
+        env.pop("PYTEST_CURRENT_TEST", None)
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(env=env, cwd=str(self.cwd))
         self._results: dict[str, Result] = {}
@@ -138,6 +140,12 @@ class Kernel:
     def run(self, code: str, *, answers: Sequence[str] = ()) -> Result:
         """Run a cell to its end; ``answers`` go to what it asks by ``input()`` or a debugger."""
         return self.finish(self.start(code), answers=answers)
+
+    def good(self, code: str) -> Result:
+        """Run a cell that must not fail."""
+        result = self.run(code)
+        assert not result.error, f"{result.error}\n{result.shown_error}"
+        return result
 
     def finish(self, result: Result, *, answers: Sequence[str] = ()) -> Result:
         """Take messages until a cell is done."""
