@@ -29,7 +29,17 @@ PROMISED = {
 #: those that work today
 WORKING = {
     *("run", "map", "debug", "use", "jobs", "events", "samples", "panel", "timeline", "memory"),
-    *("export", "serve", "verify", "Job", "JobFailed", "JobTimedOut", "JobCancelled", "JobLost", "KitError"),
+    *(
+        "export",
+        "serve",
+        "verify",
+        "Job",
+        "JobFailed",
+        "JobTimedOut",
+        "JobCancelled",
+        "JobLost",
+        "KitError",
+    ),
 }
 
 

@@ -53,7 +53,18 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # what happens
     "run": (
         *("capture", "guard", "joblog", "outcome", "queue", "runner", "streaming", "torchstate"),
-        *("emulator", "fit", "gpu", "growth", "rss", "sampler", "targets", "trace", "verdict", "worker"),
+        *(
+            "emulator",
+            "fit",
+            "gpu",
+            "growth",
+            "rss",
+            "sampler",
+            "targets",
+            "trace",
+            "verdict",
+            "worker",
+        ),
     ),
     "show": ("views",),
     "export": ("export",),

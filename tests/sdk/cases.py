@@ -235,7 +235,9 @@ CASES: dict[str, Case] = {
     "object": Case(Service(3), 4),
     "method": Case(Service(3).handle, 4),
     "partial": Case(functools.partial(Service.handle, Service(5)), 4),
-    "whole request": Case(whole_job, 1, {"webhook": "https://example.com/x", "policy": {"ttl": 10_000}}),
+    "whole request": Case(
+        whole_job, 1, {"webhook": "https://example.com/x", "policy": {"ttl": 10_000}}
+    ),
     "input changed": Case(changes_input, {"list": [1]}),
     "error": Case(echo, {"error": "nope", "partial": [1]}),
     "error alone": Case(echo, {"error": "nope"}),
