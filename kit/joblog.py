@@ -108,6 +108,8 @@ class JobLog:
             if self._dropped:
                 note = f"\n... {self._dropped:,} characters are not kept ...\n"
                 parts.insert(len(self._waiting), ("kit", note))
+            if self._open:
+                parts.append((self._stream, self._open))
         return "".join(log.text for log in _joined(parts))
 
     def drain(self, *, final: bool) -> list[Log]:

@@ -371,7 +371,7 @@ def test_what_the_clean_process_printed_is_shown_without_keys(tmp_path: Path) ->
         report = export(request).report
     finally:
         del os.environ["KIT_T_HF_TOKEN"]
-    assert "in hand" in report.reason
+    assert "in hand" in report.rows[0].worker
     assert key not in repr(report)
     assert key not in report._repr_mimebundle_()["text/html"]
 

@@ -239,7 +239,7 @@ BAD = {
     "bad input": ("%%handler --input {'a': 1}\ndef handler(job): ...", "JSON needs double quotes"),
     "NaN input": ("%%handler --input NaN\ndef handler(job): ...", "NaN"),
     "unknown option": ("%%handler --gpu 2\ndef handler(job): ...", "no option --gpu"),
-    "unknown target": ("%%handler --target process\ndef h(job): ...", "no target 'process' here. Targets: local"),
+    "unknown target": ("%%handler --target moon\ndef h(job): ...", "no target 'moon' here. Targets: local, process"),
 }  # fmt: skip
 
 
@@ -374,7 +374,7 @@ def test_job_takes_json_a_variable_or_a_literal(kernel: Kernel) -> None:
         ("%job b'bytes'", "bytes"),
         ("%kit nothing", "%kit has no verb 'nothing'. It has: status, use, panel, export, autorun, history."),
         ("%kit use", "%kit use takes one name"),
-        ("%kit use process", "no target 'process' here. Targets: local"),
+        ("%kit use moon", "no target 'moon' here. Targets: local, process"),
         ("%kit autorun maybe", "takes `on` or `off`"),
         ("%kit history many", "takes a number"),
         ("%kit panel --everything", "has no option --everything"),
