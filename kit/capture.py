@@ -136,7 +136,10 @@ class _Writer:
         self.inner = stream.__dict__["_kit_inner"]
 
     def __call__(self, text: str) -> Any:
-        capture, name = self.stream._kit
+        routing = getattr(self.stream, "_kit", None)
+        if routing is None:  # removed within the cell that found us, and put back at its end
+            return self.inner(text)
+        capture, name = routing
         return capture.write(name, self.inner, self.stream, text)
 
 

@@ -67,9 +67,15 @@ def error_of(view: JobView) -> JobError:
         return JobCancelled(f"job {view.id} was cancelled. job.retry() runs it again.", **at)
     if view.state is JobState.LOST:
         return JobLost(f"job {view.id} is lost: {view.lost or 'its kernel is gone'}.", **at)
-    head = f"job {view.id} of {view.handler} v{view.version} failed: {reason or view.lost}"
+    head = f"job {view.id} of {view.handler} v{view.version} failed: {reason or _kind(view)}"
     trace = view.error.traceback if view.error else ""
     return JobFailed(f"{head}\n\n{trace}" if trace else head, **at)
+
+
+def _kind(view: JobView) -> str:
+    """What stands for the message of an exception without one: ``raise RuntimeError``."""
+    kind = view.error.type if view.error else ""
+    return kind.removeprefix("<class '").removesuffix("'>") or view.lost or "no reason is known"
 
 
 class JobSource(Protocol):

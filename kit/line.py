@@ -111,6 +111,8 @@ def parse(text: str) -> HandlerLine:
         With the option's name in one sentence.
     """
     text = text.strip()
+    if text == "?":
+        raise HelpAsked
     name, rest = _split_name(text)
     rest, given = _take_input(rest)
     words = rest.split()

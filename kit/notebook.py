@@ -62,7 +62,9 @@ def transform(lines: list[str]) -> list[str]:
     try:
         parse(text or "")
     except (UsageError, HelpAsked):
-        return [lines[index], *lines[:index], *lines[index + 1 :]]
+        rest = [*lines[:index], *lines[index + 1 :]]
+        # IPython refuses a cell magic without a body before it would run it
+        return [lines[index].rstrip("\n") + "\n", *(rest or ["\n"])]
     return [*lines[:index], "\n", *lines[index + 1 :]]
 
 

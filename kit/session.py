@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.batch import Batch
 from kit.capture import JOB, Capture
-from kit.errors import KitError, TargetError, UsageError
+from kit.errors import KitError, StoreError, TargetError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
 from kit.handler import Handler
@@ -64,6 +64,7 @@ class Session:
         self._sampler: Sampler | None = None
         self._local: LocalTarget | None = None
         self._process: Target | None = None
+        self._closed = False
         self.intake = Intake(self)
         self.handlers: dict[str, Handler] = {}
         self.current: Handler | None = None
@@ -90,10 +91,13 @@ class Session:
         Raises
         ------
         StoreError
-            It cannot be opened.
+            It cannot be opened, or the session is closed: a view or a Job that outlives it must not
+            bring its threads and its routing of output back.
         """
         if self._store is None:
             with self._lock:
+                if self._closed:
+                    raise StoreError("this session of the kit is closed: %load_ext kit begins one.")
                 if self._store is None:
                     self._store = Store.open(self._home)
                     atexit.register(self.close)
@@ -148,6 +152,7 @@ class Session:
         for serving in servings:
             serving.stop()
         with self._lock:
+            self._closed = True
             worker, store, sampler = self._worker, self._store, self._sampler
             self._worker = self._store = self._sampler = self._process = None
         self.capture.remove()

@@ -377,6 +377,24 @@ def test_remove_restores_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.text == "to the cell\n"
 
 
+def test_removal_in_the_middle_of_a_cell_leaves_a_stream_that_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """IPython puts back what it found when the cell began, and that was ours."""
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    capture = Capture(list, lambda: False)
+    capture.install()
+    found = sys.stdout.write
+    sys.stdout.write = lambda text: found(text)  # type: ignore[method-assign]
+    capture.remove()
+    print("in the cell")
+    sys.stdout.write = found  # type: ignore[method-assign]
+    print("in the next")
+    in_job(Job(), lambda: print("in no job"))
+    assert stream.text == "in the cell\nin the next\nin no job\n"
+
+
 def test_remove_keeps_a_write_that_somebody_put_there(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream()
     monkeypatch.setattr(sys, "stdout", stream)

@@ -133,7 +133,7 @@ def test_every_option_of_the_documentation_exists() -> None:
         assert option in text
 
 
-@pytest.mark.parametrize("option", ["--help", "-h", "name --help", "--input 1 -h"])
+@pytest.mark.parametrize("option", ["--help", "-h", "name --help", "--input 1 -h", "?", " ? "])
 def test_help_is_asked_for(option: str) -> None:
     with pytest.raises(HelpAsked):
         parse(option)

@@ -17,7 +17,7 @@ import pytest
 import kit
 from kit import api
 from kit.debugging import run_here
-from kit.errors import JobFailed, PayloadError, TargetError, UsageError
+from kit.errors import JobFailed, PayloadError, StoreError, TargetError, UsageError
 from kit.events import JobState
 from kit.job import Job
 from kit.request import make
@@ -640,20 +640,31 @@ def test_two_sessions_share_a_journal_and_disturb_nothing(tmp_path: Path) -> Non
         two.close()
 
 
-def test_a_session_closes_clean_and_can_be_used_again(tmp_path: Path) -> None:
+def test_a_session_closes_clean_and_for_good(tmp_path: Path) -> None:
     session = Session(tmp_path)
     stdout, start = sys.stdout, threading.Thread.start
     session.add(handler_of(echo))
-    assert ended(submit(session, session.handlers["handler"], 1)).output == 1
+    job = ended(submit(session, session.handlers["handler"], 1))
+    assert job.output == 1
     session.close()
     session.close()
     assert sys.stdout is stdout
     assert threading.Thread.start is start
     names = {"kit-worker", "kit-handler", "kit-sampler"}
     until(lambda: not names & {t.name for t in threading.enumerate()}, "the kit's threads to end")
-    # a Job that outlives its session opens the journal again instead of breaking
-    assert ended(submit(session, session.handlers["handler"], 2)).output == 2
-    session.close()
+    # a Job or a view that outlives its session does not bring it back
+    for ask in (
+        lambda: job.state,
+        lambda: job.result(),
+        job.cancel,
+        lambda: session.call_later(0, lambda: None),
+        lambda: session.run("handler"),
+        lambda: submit(session, session.handlers["handler"], 2),
+    ):
+        with pytest.raises(StoreError, match="%load_ext kit begins one"):
+            ask()
+    assert sys.stdout is stdout
+    assert not names & {t.name for t in threading.enumerate()}
 
 
 def test_a_process_that_just_exits_leaves_a_whole_journal(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ def test_result_gives_the_output_or_raises_what_happened(session: Session) -> No
     assert "in fails" in str(failed.value)
     assert (failed.value.job_id, failed.value.job_key, failed.value.attempt) == (job.id, job.key, 1)
 
+    def fails_without_a_word(job: Any) -> None:
+        raise RuntimeError
+
+    with pytest.raises(JobFailed, match=r"v1 failed: RuntimeError\n"):
+        submit(session, fails_without_a_word).result()
+
     job = submit(session, waits, timeout_s=0.05)
     with pytest.raises(JobTimedOut, match=r"stopped after 0\.05 s"):
         job.result()
@@ -285,7 +291,7 @@ def test_every_listener_gets_every_chunk_once_and_in_order(session: Session, whe
         return await asyncio.wait_for(asyncio.gather(*[collect(job) for _ in range(3)]), 60)
 
     assert asyncio.run(cell()) == [list(range(count))] * 3
-    assert not session.store._subscribers
+    assert not session.store._delivery.wanted
 
 
 def test_chunks_of_a_job_without_any_end_with_it(session: Session) -> None:
@@ -316,4 +322,4 @@ def test_a_listener_that_leaves_is_forgotten(session: Session) -> None:
 
     assert asyncio.run(cell()) == 5
     assert ended(job).state is JobState.COMPLETED
-    until(lambda: not session.store._subscribers)
+    until(lambda: not session.store._delivery.wanted)

@@ -67,7 +67,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server.close()
 
 
-@pytest.fixture(scope="session")
+# not for the whole session: while Playwright's sync API is up, an event loop counts as running in
+# this thread, and every asyncio.run of a later test would fail
+@pytest.fixture(scope="module")
 def _browser() -> Iterator[Page]:
     with browser_page(1280, 1000) as page:
         yield page

@@ -113,6 +113,8 @@ class Kernel:
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(env=env, cwd=str(self.cwd))
         self._results: dict[str, Result] = {}
+        #: bytes of all that the kernel has published
+        self.published = 0
         self._connect()
         self._load = load
         if load:
@@ -189,6 +191,7 @@ class Kernel:
                 result.reply, result.status = reply["content"], reply["content"]["status"]
 
     def _published(self, message: dict[str, Any]) -> None:
+        self.published += len(repr(message["content"])) + sum(map(len, message["buffers"]))
         result = self._results.get(message["parent_header"].get("msg_id", ""))
         if result is None:
             return

@@ -282,8 +282,8 @@ def test_a_cell_that_raised_registers_nothing_and_says_what_stays(kernel: Kernel
 
 
 def test_help_reads_well_and_runs_nothing(kernel: Kernel) -> None:
-    for ask in ("%%handler --help", "%%handler -h"):
-        result = kernel.run(f"{ask}\nran_the_body = True")
+    for ask in ("%%handler --help", "%%handler -h\nran_the_body = True", "# why\n%%handler --help"):
+        result = kernel.run(ask)
         assert not result.error
         assert "usage: %%handler [name] [--input JSON] [options]" in result.text
         assert '%%handler --input {"prompt": "a dog"}' in result.text
@@ -292,10 +292,19 @@ def test_help_reads_well_and_runs_nothing(kernel: Kernel) -> None:
     assert kernel.value("'ran_the_body' in globals()") is False
 
 
+def test_a_question_mark_asks_for_help_too(kernel: Kernel) -> None:
+    for ask in ("%%handler?", "%%handler ?"):
+        result = kernel.run(ask)
+        assert not result.error
+        pages = [page["data"]["text/plain"] for page in result.reply.get("payload", ())]
+        assert "--help" in result.text + "".join(pages), ask
+
+
 def test_unknown_options_are_refused_by_name_and_the_body_does_not_run(kernel: Kernel) -> None:
     result = kernel.run("%%handler --timout 3\nran_the_body = True")
     assert result.error.startswith("UsageError: %%handler has no option --timout.")
     assert "Did you mean --timeout?" in result.error
+    assert kernel.run("%%handler --timout 3").error == result.error
     assert kernel.value("'ran_the_body' in globals()") is False
 
 

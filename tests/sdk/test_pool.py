@@ -16,6 +16,7 @@ import pytest
 from kit.emulator.pool import Scale
 from kit.emulator.ticket import Settings
 from tests.emulating import Emulator, none_left, processes_with, write_handler
+from tests.making import until
 
 pytestmark = pytest.mark.sdk
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,8 +75,8 @@ def test_a_job_through_the_real_worker(many: Emulator) -> None:
     assert told["delayTime"] >= 300
     assert psutil.Process(told["output"]["pid"]).is_running()
     assert many.ask("GET", "health")["workers"] == {"idle": 1, "running": 0}
-    assert [text for id, text in many.logs if id == told["id"]] == ["got a\n"]
-    assert (None, "loaded\n") in many.logs
+    assert "".join(text for id, text in many.logs if id == told["id"]) == "got a\n"
+    assert "".join(text for id, text in many.logs if id is None).startswith("loaded\n")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_nothing_is_left_after_stop_not_even_a_daemon(tmp_path: Path) -> None:
         assert emulator.ask("POST", "runsync", {"input": "child"})["status"] == "COMPLETED"
         token = emulator.server.token
         # warden, worker, the SDK's ping process, and the handler's own daemon
-        assert len(processes_with(token)) >= 4
+        until(lambda: len(processes_with(token)) >= 4)
         began = time.monotonic()
     assert time.monotonic() - began < 3
     assert not processes_with(token)
@@ -161,7 +162,7 @@ def test_nothing_is_left_after_the_kernel_was_killed(tmp_path: Path) -> None:
         assert kernel.stdout is not None
         token, _port = kernel.stdout.readline().split()
         forked = psutil.Process(kernel.pid).children()
-        assert len(processes_with(token)) >= 4
+        until(lambda: len(processes_with(token)) >= 4)
     finally:
         kernel.send_signal(signal.SIGKILL)
         kernel.wait()
