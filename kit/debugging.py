@@ -14,6 +14,8 @@ from kit.queue import Entry
 from kit.targets.local import run_entry
 from kit.worker import Worker
 
+_ABSENT: Any = object()
+
 
 def run_here(worker: Worker, entry: Entry, stored: str) -> BaseException | None:
     """Run a job in the calling thread and return what its handler raised, if anything.
@@ -23,8 +25,8 @@ def run_here(worker: Worker, entry: Entry, stored: str) -> BaseException | None:
     under the cell as well, and it cannot be cancelled except by the stop button.
 
     Where a loop runs in this thread, as in a notebook, ``nest_asyncio2`` lets another run inside
-    it. It is applied here and nowhere else, since it would hide the nested-loop error that
-    production raises; the original nest_asyncio is archived and loses queued cells under
+    it: here, for as long as the job runs, and nowhere else, since it would hide the nested-loop
+    error that production raises. The original nest_asyncio is archived and loses queued cells under
     ipykernel 7.
     """
     raised: list[BaseException] = []
@@ -38,12 +40,49 @@ def run_here(worker: Worker, entry: Entry, stored: str) -> BaseException | None:
         except RuntimeError:
             outcome, extra = asyncio.run(coroutine)
         else:
-            import nest_asyncio2
-
-            nest_asyncio2.apply(running)
-            outcome, extra = running.run_until_complete(coroutine)
+            with _reentrant(running):
+                outcome, extra = running.run_until_complete(coroutine)
     worker.finish(entry, outcome, extra)
     return raised[0] if raised else None
+
+
+@contextlib.contextmanager
+def _reentrant(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let a running loop run again inside itself, and take that back afterwards.
+
+    nest_asyncio2 patches asyncio for all loops of the process and has no way back of its own.
+    """
+    import nest_asyncio2
+
+    policy = type(asyncio.get_event_loop_policy())
+    places: list[Any] = [
+        asyncio,
+        asyncio.events,
+        asyncio.futures,
+        asyncio.tasks,
+        policy,
+        type(loop),
+    ]
+    if (tornado := sys.modules.get("tornado.concurrent")) is not None:
+        places.append(tornado)
+    before = [(place, dict(vars(place))) for place in places]
+    nest_asyncio2.apply(loop)
+    patches = [
+        (place, name, known.get(name, _ABSENT), value)
+        for place, known in before
+        for name, value in list(vars(place).items())
+        if known.get(name, _ABSENT) is not value
+    ]
+    try:
+        yield
+    finally:
+        for place, name, known, value in patches:
+            if vars(place).get(name) is not value:
+                continue  # somebody else's by now
+            if known is _ABSENT:
+                delattr(place, name)
+            else:
+                setattr(place, name, known)
 
 
 @contextlib.contextmanager

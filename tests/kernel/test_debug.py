@@ -104,16 +104,29 @@ def test_a_running_job_is_not_disturbed(kernel: Kernel) -> None:
     kernel.until_value("j.state", "COMPLETED")
 
 
-def test_without_debug_the_nested_loop_error_stays(fresh: Kernel) -> None:
-    """nest_asyncio2 is applied for kit.debug only: elsewhere it would hide a real mistake."""
-    fresh.good(
-        "%%handler --no-run\nimport asyncio, sys\nasync def inner(): return 1\n"
+def test_before_and_after_it_a_nested_loop_is_an_error_as_in_production(kernel: Kernel) -> None:
+    """nest_asyncio2 patches asyncio for the whole process: for the length of the job, no longer."""
+    kernel.good(
+        "import asyncio\n"
+        "patched = lambda: [asyncio.run.__module__, asyncio.Task.__module__,\n"
+        "                   asyncio.get_event_loop.__module__,\n"
+        "                   type(asyncio.get_event_loop())._run_once.__module__]\n"
+        "before = patched()"
+    )
+    kernel.good(
+        "%%handler --no-run\n"
+        "async def inner(): return 1\n"
         "def nested(job):\n"
         "    c = inner()\n"
         "    try:\n        return asyncio.run(c)\n"
         "    finally:\n        c.close()\n"
     )
-    assert fresh.value("'nest_asyncio2' in sys.modules") is False
-    fresh.run("j = kit.run(1)")
-    fresh.until_value("j.state", "FAILED")
-    assert fresh.value("[f.code for f in j.findings]") == ["K208"]
+    for _ in range(2):
+        kernel.good("j = kit.run(1)")
+        kernel.until_value("j.state", "FAILED")
+        assert kernel.value("[f.code for f in j.findings]") == ["K208"]
+        kernel.run("kit.debug(1)")
+        assert kernel.value("patched()") == kernel.value("before")
+        assert "nest_asyncio2" not in kernel.value("before")
+        refused = kernel.run("c = inner()\ntry: asyncio.run(c)\nfinally: c.close()")
+        assert "cannot be called from a running event loop" in refused.error
