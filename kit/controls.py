@@ -19,6 +19,10 @@ class Controls(Protocol):
         """The id under which this kernel writes to the store."""
 
     @property
+    def target(self) -> str:
+        """Where jobs run from now on, as ``kit.use`` has set it."""
+
+    @property
     def memory_reason(self) -> str | None:
         """Why memory is this process's RSS and not VRAM, as a sentence; None where VRAM is shown."""
 

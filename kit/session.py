@@ -206,6 +206,8 @@ class Session:
     def use(self, target: str) -> None:
         """Set the default target."""
         self.target = self.check_target(target)
+        for card in self.cards.values():
+            card.head_changed()
 
     def check_target(self, target: object) -> str:
         """The name of a target that exists; TargetError for any other."""

@@ -15,15 +15,15 @@ from kit.request import make
 from kit.session import Session
 
 CANARY = "rpa_CANARY7Q2M9XK4T8V1W5Z3B6N0D"
-CODE = '''import os, sys
-KEY = "%s"
+CODE = """import os, sys
+KEY = "CANARY"
 def handler(job):
     print("using", os.environ["RUNPOD_API_KEY"])
     print("again", KEY, file=sys.stderr)
     if job["input"] == "exit":
         raise SystemExit(f"bad key {KEY}")
     raise ValueError(f"bad key {os.environ['RUNPOD_API_KEY']} {KEY}")
-''' % CANARY
+""".replace("CANARY", CANARY)
 STREAM = CODE.replace("    raise ValueError", "    yield 1\n    raise ValueError")
 
 

@@ -117,6 +117,10 @@ class Face:
         self._live.tell_head()
         views.call(self._renew)
 
+    def head_changed(self) -> None:
+        """Something that the head shows is another, e.g. the target."""
+        self._live.tell_head()
+
     def _drop_old_note(self) -> None:
         """A note about a cell that failed is over once a newer cell has registered."""
         newest = max((v.registered_at for v in self._versions()), default=0.0)
@@ -165,7 +169,7 @@ class Face:
                 version=current.version,
                 lines_changed=current.lines_changed,
                 cell=current.cell,
-                target="local",
+                target=self._controls.target,
             )
         return {"head": head, "note": self._note}
 
