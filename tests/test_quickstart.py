@@ -11,6 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from kit.events import Found
+from kit.store import Store
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 
@@ -82,6 +85,15 @@ def test_the_worker_runs_without_the_notebook(ran: tuple[Path, str]) -> None:
     )
     assert told.returncode == 0, told.stdout + told.stderr
     assert "'label': " in told.stdout
+
+
+def test_its_only_finding_is_the_one_it_asks_for(ran: tuple[Path, str]) -> None:
+    # kit.map(..., concurrency=4) on a handler without a concurrency_modifier; all else is sound
+    folder, _ = ran
+    store = Store.open(folder / "kit")
+    found = [e.data.finding.code for e in store.after(0) if isinstance(e.data, Found)]
+    store.close()
+    assert found == ["K216"]
 
 
 def test_a_cell_that_fails_fails_the_demo(tmp_path: Path) -> None:
