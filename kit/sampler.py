@@ -261,8 +261,9 @@ class Sampler:
         points, rss = self._read_gpu(now), self._rss.read()
         with self._lock:
             for run in self._runs.values():
-                run.note(points)
-                run.rss_peak = max(run.rss_peak, rss or 0)
+                if run.began <= now:  # else it began while this was read: not of its time
+                    run.note(points)
+                    run.rss_peak = max(run.rss_peak, rss or 0)
         at = time.time()
         if rss is not None:
             self._batch.append(Sample(at, "rss", -1, rss))

@@ -453,7 +453,8 @@ def test_a_job_beside_a_lone_one_shares_its_peak_and_does_not_reset_it(machine: 
     out = machine.run(
         TORCH
         + JOBS.replace("hz=50", "hz=1")
-        + "tensor(0); s.begin('a'); tensor(2 * GIB); tensor(-2 * GIB); time.sleep(.05)\n"
+        # the one sample of this second is taken before the tensor is there
+        + "tensor(0); s.begin('a'); time.sleep(.4); tensor(2 * GIB); tensor(-2 * GIB)\n"
         + "s.begin('b'); time.sleep(.05); b = s.end('b'); a = s.end('a')\n"
         + "print(json.dumps([rows(a), rows(b)]))"
     )
