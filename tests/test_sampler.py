@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import subprocess
@@ -357,6 +358,7 @@ def test_ten_samples_a_second_cost_less_than_a_hundredth_of_a_core() -> None:
 def test_descriptors_are_given_back() -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs /proc of Linux")
+    gc.collect()  # what earlier tests left may be closed meanwhile, but nothing may be added
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         sampler = Sampler(lambda batch: None)
@@ -364,4 +366,4 @@ def test_descriptors_are_given_back() -> None:
         sampler.begin(A)
         sampler.end(A)
         sampler.stop()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
