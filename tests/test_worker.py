@@ -543,7 +543,10 @@ class Chaos(Hand):
             chunk(worker, entry, "1")
             worker.finish(entry, OK)
         for _ in range(min(len(self.late), self.chance.randrange(3))):
-            late = self.late.pop()
+            try:
+                late = self.late.pop()
+            except IndexError:  # another thread has said it already
+                return
             worker.finish(late, OK)
             worker.progress(late, "2")
 
