@@ -158,8 +158,14 @@ class FrontEnd:
         return card
 
     def send_comm(self, comm_id: str, content: dict[str, Any]) -> None:
-        data = {"comm_id": comm_id, "data": {"method": "custom", "content": content}}
-        message = self.client.session.msg("comm_msg", data)
+        self._send("comm_msg", comm_id, {"method": "custom", "content": content})
+
+    def close_comm(self, comm_id: str) -> None:
+        """What a page does that cannot make a view of a model."""
+        self._send("comm_close", comm_id, {})
+
+    def _send(self, kind: str, comm_id: str, data: dict[str, Any]) -> None:
+        message = self.client.session.msg(kind, {"comm_id": comm_id, "data": data})
         if self._subshell is not None:
             message["header"]["subshell_id"] = self._subshell
         self.client.shell_channel.send(message)

@@ -414,6 +414,21 @@ def test_a_front_end_without_the_widget_manager_is_told_once(front: FrontEnd) ->
 
 
 @KERNEL
+def test_a_model_that_the_page_has_closed_is_made_anew(front: FrontEnd) -> None:
+    # a page without the widget manager closes the comm; after a reload there is one that works
+    first = front.run(HANDLER)
+    closed = first.outputs[0]["data"][WIDGET]["model_id"]
+    front.close_comm(closed)
+    again = front.run(HANDLER)
+    assert again.outputs[0]["data"][WIDGET]["model_id"] != closed
+    card = front.card_of(again)
+    front.run("kit.run({}, handler='echo').result(); 0")
+    front.until(lambda: "COMPLETED" in card.states(), "the job on the new model", 20)
+    # and it stays the same from then on
+    assert front.run(HANDLER).outputs[0]["data"] == again.outputs[0]["data"]
+
+
+@KERNEL
 def test_a_job_s_own_display_ends_static_and_leaves_nothing(front: FrontEnd) -> None:
     front.run(HANDLER)
     front.run("kit.run({}).result(); 0")

@@ -33,7 +33,7 @@ IDLE_S = 1.0
 RENEW_S = 1.0
 NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
-    "installed where the Jupyter server runs, and this page reloaded once."
+    "installed where the Jupyter server runs; then reload this page once and run the cell again."
 )
 #: what stands where the picture will be, until there is one
 _NO_PICTURE = {"text/plain": ""}
@@ -85,7 +85,7 @@ class Face:
         if not outputs.in_kernel():
             sys.stdout.write(picture_text(picture) + "\n")
             return
-        if self._line is None:
+        if self._line is None or not self._line.open:
             from kit.views.widget import Line
 
             self._line = Line(self._live.hear)

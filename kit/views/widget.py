@@ -99,6 +99,17 @@ class Line:
     def model_id(self) -> str:
         return str(self.widget.model_id)
 
+    @property
+    def open(self) -> bool:
+        """Whether messages can still come and go.
+
+        A page that cannot make a view (the widget manager was installed after it was loaded) closes
+        the comm, for every page there will ever be.
+        """
+        from comm import get_comm_manager
+
+        return self.model_id in get_comm_manager().comms
+
     def send(self, message: Message) -> None:
         """To all pages; thread-safe."""
         self.widget.send(message.content, buffers=list(message.buffers))

@@ -94,8 +94,15 @@ def test_the_kit_moves_nothing_and_lives_after_one_reload(tmp_path: Path) -> Non
             page.reload()
             lab.settle(page)
             run_cell(page, 2)
-            page.wait_for_selector(".kit-live", timeout=20_000)
+            card = page.locator(".kit-card").first
+            card.wait_for(timeout=20_000)
             assert "COMPLETED" in json.dumps(run_cell(page, 3))
+            # two jobs of the handler cell, and the one of the last cell as it happens
+            page.wait_for_function(
+                "card => /double/.test(card.innerText) && /3\\s+completed/.test(card.innerText)",
+                arg=card.element_handle(),
+                timeout=15_000,
+            )
             page.screenshot(path=SHOTS / "after-reload.png")
     finally:
         lab.close()
