@@ -1,4 +1,4 @@
-"""What happens to jobs, as frozen values; ``fold`` turns a job's events into its state.
+"""What happens to jobs, as frozen values; ``kit.fold`` turns a job's events into its state.
 
 Events are the only thing that comes back from a place where jobs run, and the only thing the
 store keeps. An :class:`Event` has typed ``data`` for its kind and, separately, ``payload``: the
@@ -11,12 +11,9 @@ ran and carried in the data (``delay_ms``, ``execution_ms``).
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NewType, Union
+from typing import NewType, Union
 
 JobKey = NewType("JobKey", str)
 
@@ -321,158 +318,3 @@ class JobView:
     cancel_asked: bool = False
     stuck: str | None = None
     seq: int = 0
-
-
-_TYPES: dict[EventKind, type[Any]] = {
-    EventKind.QUEUED: Queued,
-    EventKind.STARTED: Started,
-    EventKind.PROGRESS: Progress,
-    EventKind.CHUNK: Chunk,
-    EventKind.LOG: Log,
-    EventKind.FINDING: Found,
-    EventKind.CANCEL_ASKED: CancelAsked,
-    EventKind.STUCK: Stuck,
-    **{kind: Ended for kind in ENDS},
-}
-_FIELDS = {t: tuple(f.name for f in dataclasses.fields(t)) for t in set(_TYPES.values())}
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_loads = json.loads
-_BOOL = {True: "true", False: "false"}
-
-
-def encode(data: Data) -> str:
-    """JSON text of an event's data. ``decode(kind, encode(data)) == data``."""
-    # by hand for the three kinds every job has: dataclasses.asdict costs 20 times as much
-    if type(data) is Started:
-        return f'{{"slot":{data.slot},"delay_ms":{data.delay_ms!r}}}'
-    if type(data) is Ended and data.error is None and data.lost is None:
-        took = "null" if data.execution_ms is None else repr(data.execution_ms)
-        if not data.memory:
-            return f'{{"execution_ms":{took}}}'
-        uses = ",".join(
-            f'{{"kind":"{m.kind}","device":{m.device},"before":{m.before},"peak":{m.peak},'
-            f'"after":{m.after},"own":{_BOOL[m.own]},"exact":{_BOOL[m.exact]}}}'
-            for m in data.memory
-        )
-        return f'{{"execution_ms":{took},"memory":[{uses}]}}'
-    if type(data) is Queued:
-        return _dumps(
-            {
-                "job_id": data.job_id,
-                "handler": data.handler,
-                "version": data.version,
-                "target": data.target,
-                "timeout_s": data.timeout_s,
-            }
-        )
-    return _dumps(dataclasses.asdict(data))
-
-
-def decode(kind: EventKind, text: str) -> Data:
-    """Data of an event from its JSON text.
-
-    Unknown keys are ignored, so that an older kit can read a newer journal.
-    """
-    cls = _TYPES[kind]
-    raw = _loads(text)
-    known = {name: raw[name] for name in _FIELDS[cls] if name in raw}
-    if cls is Found:
-        known["finding"] = Finding(**known["finding"])
-    elif cls is Ended:
-        if known.get("error") is not None:
-            known["error"] = ErrorInfo(**known["error"])
-        known["memory"] = tuple(MemoryUse(**m) for m in known.get("memory", ()))
-    data: Data = cls(**known)
-    return data
-
-
-@dataclass(slots=True)
-class _Folding:
-    """The mutable half of ``fold``: what has been collected of the latest attempt."""
-
-    stream: list[str] = field(default_factory=list)
-    progress: list[str] = field(default_factory=list)
-    logs: list[Log] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-
-def fold(events: Iterable[Event]) -> JobView | None:
-    """State of one job from its events in order of ``seq``.
-
-    Returns None if there is no QUEUED event. A real end replaces LOST; LOST never replaces a real
-    end; nothing after an end reopens the job (a late progress update, say, is ignored, as RunPod's
-    platform should).
-    """
-    view: JobView | None = None
-    parts = _Folding()
-    seq = 0
-    for event in events:
-        data, seq = event.data, event.seq
-        if isinstance(data, Queued):
-            parts = _Folding()
-            view = JobView(
-                key=event.job_key,
-                id=data.job_id,
-                handler=data.handler,
-                version=data.version,
-                target=data.target,
-                state=JobState.IN_QUEUE,
-                attempt=event.attempt,
-                timeout_s=data.timeout_s,
-                request=event.payload,
-                submitted_at=event.time,
-            )
-            continue
-        if view is None or event.attempt != view.attempt:
-            continue
-        view = _step(view, parts, event)
-    if view is None:
-        return None
-    return dataclasses.replace(
-        view,
-        seq=seq,
-        stream=tuple(parts.stream),
-        progress=tuple(parts.progress),
-        logs=tuple(parts.logs),
-        findings=tuple(parts.findings),
-    )
-
-
-def _step(view: JobView, parts: _Folding, event: Event) -> JobView:
-    data, ended = event.data, view.state.final
-    changes: dict[str, Any] = {}
-    if isinstance(data, Started):
-        if view.state is JobState.IN_QUEUE:
-            changes.update(
-                state=JobState.IN_PROGRESS,
-                started_at=event.time,
-                slot=data.slot,
-                delay_ms=data.delay_ms,
-            )
-    elif isinstance(data, Chunk):
-        if not ended and event.payload is not None:
-            parts.stream.append(event.payload)
-    elif isinstance(data, Progress):
-        if not ended and event.payload is not None:
-            parts.progress.append(event.payload)
-    elif isinstance(data, Log):
-        parts.logs.append(data)
-    elif isinstance(data, Found):
-        parts.findings.append(data.finding)
-    elif isinstance(data, CancelAsked):
-        changes["cancel_asked"] = True
-    elif isinstance(data, Stuck):
-        changes["stuck"] = data.reason
-    elif isinstance(data, Ended):
-        if not ended or (view.state is JobState.LOST and event.kind in REAL_ENDS):
-            changes.update(
-                state=STATE_OF_END[event.kind],
-                ended_at=event.time,
-                execution_ms=data.execution_ms,
-                done=event.payload,
-                lost=data.lost,
-                error=data.error,
-                memory=data.memory,
-            )
-    # chunks come by the million: no new view for what only adds to a list
-    return dataclasses.replace(view, **changes) if changes else view

@@ -18,7 +18,8 @@ from typing import Any
 
 from kit import rows, schema
 from kit.errors import StoreError
-from kit.events import Event, JobKey, JobState, JobView, Sample, fold
+from kit.events import Event, JobKey, JobState, JobView, Sample
+from kit.fold import fold
 from kit.handler import HandlerKind, HandlerVersion
 from kit.rows import JobRow
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit.events import Event, EventKind, JobKey, JobState, MemoryUse, Sample, decode
+from kit.codec import decode
+from kit.events import Event, EventKind, JobKey, JobState, MemoryUse, Sample
 
 #: a page is made shorter or longer until its text is about this big
 _PAGE_CHARS = 2_000_000

@@ -106,7 +106,7 @@ CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
 
 _THIS_ATTEMPT = "key = new.job_key AND attempt = new.attempt"
 
-# One for one the branches of kit.events.fold; tests/test_store.py holds them together.
+# One for one the branches of kit.fold; tests/test_store.py holds them together.
 # json_extract with several paths gives an array of them as they are written. With one it would give
 # the text itself, and SQLite ends that at a NUL and makes no text at all of a lone surrogate.
 _TRIGGERS = f"""

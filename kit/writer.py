@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from kit import lock, schema, spill
-from kit.events import Ended, Event, EventKind, Sample, Started, encode
+from kit.codec import encode
+from kit.events import Ended, Event, EventKind, Sample, Started
 from kit.handler import HandlerVersion
 
 #: rows in one statement; older SQLite takes 999 parameters only

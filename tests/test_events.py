@@ -8,6 +8,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.codec import decode, encode
 from kit.events import (
     ENDS,
     CancelAsked,
@@ -26,10 +27,8 @@ from kit.events import (
     Queued,
     Started,
     Stuck,
-    decode,
-    encode,
-    fold,
 )
+from kit.fold import fold
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
 ms = st.floats(0, 1e9, allow_nan=False)

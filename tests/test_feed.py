@@ -31,8 +31,8 @@ from kit.events import (
     Sample,
     Started,
     Stuck,
-    fold,
 )
+from kit.fold import fold
 from kit.store import Store
 from kit.views import codec, feed, table
 from kit.views.feed import Feed, Message

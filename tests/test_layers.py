@@ -24,6 +24,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "words": (
         *(
             "absence",
+            "codec",
+            "fold",
             "controls",
             "redraw",
             "errors",

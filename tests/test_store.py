@@ -43,8 +43,8 @@ from kit.events import (
     Sample,
     Started,
     Stuck,
-    fold,
 )
+from kit.fold import fold
 from kit.handler import HandlerKind, HandlerVersion
 from kit.store import JobRow, Store
 

@@ -2,7 +2,7 @@
 
 Folding a job in Python costs 3 us and a dataclass; a view of 10,000 jobs that changes ten times a
 second can afford neither. So a record is changed in place by each event, and the rules are those of
-``kit.events.fold`` (a test compares the two).
+``kit.fold`` (a test compares the two).
 """
 
 from __future__ import annotations
