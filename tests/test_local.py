@@ -309,6 +309,27 @@ def test_a_swallowed_cancellation_is_stuck_on_a_loop_that_lives(
     )
 
 
+def test_a_cancel_waits_for_a_neighbour_that_holds_the_loop_and_blames_nobody(
+    session: Session, latch: Latch
+) -> None:
+    async def blocker(job: Any) -> str:
+        latch.wait()
+        return "done"
+
+    waiting = submit(session, wait_forever)
+    running(waiting)
+    busy = submit(session, blocker)
+    assert latch.entered.wait(30)
+    waiting.cancel()
+    time.sleep(2.6)  # longer than all the patience with a handler that would not end
+    assert (waiting.state, busy.state) == (JobState.IN_PROGRESS, JobState.IN_PROGRESS)
+    latch.go_on.set()
+    assert ended(waiting).state is JobState.CANCELLED
+    assert ended(busy).output == "done"
+    assert waiting.view.stuck is None
+    assert session.stuck_threads() == 0
+
+
 def test_jobs_beside_a_stuck_one_are_lost_by_name_and_never_run_again(
     session: Session, latch: Latch
 ) -> None:

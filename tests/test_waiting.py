@@ -141,7 +141,9 @@ def test_the_stop_button_ends_the_wait_and_cancels_only_this_cell_s_job(
     if own:
         assert ended(job).state is JobState.CANCELLED
     else:
+        time.sleep(0.3)  # a cancel would have arrived
         assert job.state is JobState.IN_PROGRESS
+        assert not job.view.cancel_asked
         job.cancel()
         ended(job)
 
@@ -158,6 +160,7 @@ def test_an_interrupted_batch_cancels_only_this_cell_s_jobs(session: Session, ow
     if own:
         assert {ended(job).state for job in batch.jobs} == {JobState.CANCELLED}
     else:
+        time.sleep(0.3)
         assert batch.states() == {"IN_QUEUE": 2, "IN_PROGRESS": 2}
         batch.cancel()
         batch.jobs[-1]._source.wait(batch.jobs[-1].key, 30)
@@ -182,6 +185,7 @@ def test_an_interrupted_await_cancels_this_cell_s_job(session: Session) -> None:
 def test_between_cells_an_interrupt_cancels_nothing(session: Session) -> None:
     job = submit(session, waits)  # session.cell is None
     interrupted(job.result, lambda: job.state is JobState.IN_PROGRESS)
+    time.sleep(0.3)
     assert job.state is JobState.IN_PROGRESS
     job.cancel()
     ended(job)
