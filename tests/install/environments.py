@@ -97,7 +97,7 @@ class Environment:
 def skip_without_index() -> None:
     """Skip the test if no package index answers: then a failed install says nothing of the kit."""
     with tempfile.TemporaryDirectory() as folder:
-        probe = ["download", "--no-deps", "--no-cache-dir", "-d", folder, "packaging"]
+        probe = ["download", "--no-deps", "--no-cache-dir", "-d", folder, "hatchling"]
         if subprocess.run([sys.executable, *PIP, *probe], capture_output=True).returncode:
             pytest.skip("install: no package index can be reached")
 
