@@ -46,7 +46,7 @@ def test_the_quickstart_runs_beside_a_server_in_two_gigabytes(
         ["bash", "binder/postBuild"], cwd=checkout, env=environ, capture_output=True, text=True
     )
     if built.returncode:
-        skip_without_index()
+        skip_without_index(built.stdout + built.stderr)
         pytest.fail(built.stdout + built.stderr)
 
     peak = 0
