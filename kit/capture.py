@@ -75,6 +75,7 @@ class Capture:
             routed = type(f"Routed{base.__name__}", (_Routed, base), {"_kit": (self, name)})
             inner = stream.__dict__.pop("write", None)
             stream.__dict__["_kit_inner"] = inner or base.write.__get__(stream)
+            stream.__dict__["_kit_dirty"] = True  # of what it holds already
             stream.__class__ = routed
         except (AttributeError, TypeError):  # a C type, as outside a notebook
             proxy = _Proxy(stream, self, name)
@@ -84,6 +85,7 @@ class Capture:
         def undo() -> None:
             stream.__class__ = base
             last = stream.__dict__.pop("_kit_inner")
+            stream.__dict__.pop("_kit_dirty", None)
             if getattr(last, "__func__", None) is not base.write:
                 stream.__dict__["write"] = last
 
@@ -140,6 +142,7 @@ class _Writer:
         if routing is None:  # removed within the cell that found us, and put back at its end
             return self.inner(text)
         capture, name = routing
+        self.stream.__dict__["_kit_dirty"] = True
         return capture.write(name, self.inner, self.stream, text)
 
 
@@ -162,8 +165,9 @@ class _Routed:
             self.write(line)
 
     def flush(self) -> None:
-        # A job's text is not in the stream's buffer, and a flush there costs 0.6 ms.
-        if JOB.get() is None:
+        # A job's text is not in the stream's buffer, and a flush costs 0.6 ms: every display asks
+        # for one of both streams, mostly with nothing in them.
+        if JOB.get() is None and self.__dict__.pop("_kit_dirty", False):
             super().flush()  # type: ignore[misc]
 
 

@@ -5,10 +5,11 @@ Nothing flows back: a control leads to an event, and the view then reads the eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kit.events import JobKey
+from kit.handler import HandlerVersion
 
 
 class Controls(Protocol):
@@ -17,6 +18,9 @@ class Controls(Protocol):
     @property
     def session_id(self) -> str:
         """The id under which this kernel writes to the store."""
+
+    def versions(self, handler: str | None) -> Sequence[HandlerVersion]:
+        """Handler versions of this session in the order they were registered; None for all names."""
 
     @property
     def target(self) -> str:

@@ -289,10 +289,13 @@ class Notebook:
             job = self.session.intake.submit(request, handler, target, running.line.timeout_s)
             running.job = job
         card = self.session.card(handler.name)
-        card.show()
-        if job is not None and running.line.wait_s:
-            self.session.wait(job.key, running.line.wait_s)
-            card.settle()
+        waits = job is not None and running.line.wait_s > 0
+        card.show(settled=not waits)
+        if job is not None and waits:
+            try:
+                self.session.wait(job.key, running.line.wait_s)
+            finally:
+                card.settle()
 
     def _request(self, line: HandlerLine, name: str) -> Any:
         if line.input is not None:

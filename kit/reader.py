@@ -141,6 +141,21 @@ class Reader:
                 found.update(_loads(text))
         return [JobState(found[key]) for key in wanted if key in found]
 
+    def bodies(self, keys: Collection[JobKey]) -> dict[str, str]:
+        """Final bodies of COMPLETED jobs as JSON text, by key; those kept in files are left out."""
+        wanted = list(keys)
+        found: dict[str, str | None] = {}
+        with self._reading():
+            for at in range(0, len(wanted), _KEYS):
+                text = self._one(
+                    "SELECT json_group_object(key, (SELECT payload FROM events "
+                    "WHERE events.seq = end_seq)) FROM jobs "
+                    "WHERE state = 'COMPLETED' AND key IN (SELECT value FROM json_each(?))",
+                    [_to_text(wanted[at : at + _KEYS])],
+                )[0]
+                found.update(_loads(text))
+        return {key: body for key, body in found.items() if body is not None}
+
     def count(
         self, state: JobState | Collection[JobState] | None = None, session: str | None = None
     ) -> int:

@@ -20,7 +20,7 @@ from kit.capture import JOB, Capture
 from kit.errors import KitError, StoreError, TargetError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
-from kit.handler import Handler
+from kit.handler import Handler, HandlerVersion
 from kit.intake import Intake
 from kit.job import Job, output_or_raise
 from kit.payload import decode
@@ -67,6 +67,7 @@ class Session:
         self._closed = False
         self.intake = Intake(self)
         self.handlers: dict[str, Handler] = {}
+        self._versions: list[HandlerVersion] = []
         self.current: Handler | None = None
         self.static: dict[tuple[str, int], tuple[Finding, ...]] = {}
         self.record = Record()
@@ -170,7 +171,9 @@ class Session:
         """Make a handler the current one. Jobs in flight keep theirs."""
         # the export reads the cell itself and refuses keys; what goes to disk has them masked
         info = handler.info
-        self.store.register(dataclasses.replace(info, source=redact(info.source)))
+        masked = dataclasses.replace(info, source=redact(info.source))
+        self.store.register(masked)
+        self._versions.append(masked)
         self.handlers[handler.name] = handler
         self.static[(handler.name, handler.version)] = static
         self.edited.registered(handler.name, handler.version)
@@ -269,6 +272,9 @@ class Session:
 
     def _sinks(self) -> list[Entry]:
         return [] if self._worker is None else self._worker.running()
+
+    def versions(self, handler: str | None) -> Sequence[HandlerVersion]:
+        return [v for v in self._versions if handler in (None, v.name)]
 
     @property
     def memory_reason(self) -> str | None:
@@ -416,14 +422,14 @@ class Session:
 
     def outputs(self, keys: Sequence[JobKey]) -> list[Any]:
         """Outputs in the order of the keys; raises for the first that did not complete."""
-        rows = {row.key: row for row in self.store.rows(keys=keys, payloads=True)}
+        bodies = self.store.bodies(keys)
         found: list[Any] = []
         for key in keys:
-            row = rows[key]
-            if row.state is not JobState.COMPLETED or row.done is None:
+            body = bodies.get(key)
+            if body is None:  # it failed, or its body is large enough to lie in a file
                 found.append(output_or_raise(self.view(key)))
             else:
-                found.append(json.loads(row.done).get("output"))
+                found.append(json.loads(body).get("output"))
         return found
 
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]:

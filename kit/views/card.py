@@ -35,6 +35,8 @@ NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
     "installed where the Jupyter server runs; then reload this page once and run the cell again."
 )
+#: what stands where the table will be in a moment
+_NO_TABLE = {"text/html": "", "text/plain": ""}
 #: what stands where the picture will be, until there is one
 _NO_PICTURE = {"text/plain": ""}
 _PICTURE_PX = (960, 320)
@@ -78,12 +80,17 @@ class Face:
 
     # -- show -----------------------------------------------------------------------------------
 
-    def show(self) -> None:
-        """Show under the running cell; in a terminal, print a summary."""
+    def show(self, *, settled: bool = True) -> None:
+        """Show under the running cell; in a terminal, print a summary.
+
+        Parameters
+        ----------
+        settled : bool
+            False if ``settle`` follows before the cell ends: the static table is made once, then.
+        """
         self._drop_old_note()
-        picture = self._describe()
         if not outputs.in_kernel():
-            sys.stdout.write(picture_text(picture) + "\n")
+            sys.stdout.write(picture_text(self._describe()) + "\n")
             return
         if self._line is None or not self._line.open:
             from kit.views.widget import Line
@@ -105,7 +112,7 @@ class Face:
             }
         )
         self._picture.show(_NO_PICTURE)
-        self._table.show(_bundle(picture))
+        self._table.show(_bundle(self._describe()) if settled else _NO_TABLE)
         self._renewed_at = time.monotonic()
         self._stale = True
         if not self._live.seen and outputs.frontend_expected():
@@ -143,8 +150,7 @@ class Face:
     # -- what it says ---------------------------------------------------------------------------
 
     def _versions(self) -> list[HandlerVersion]:
-        known = self._store.handlers(self._controls.session_id)
-        return [v for v in known if self._handler in (None, v.name)]
+        return list(self._controls.versions(self._handler))
 
     def _head(self) -> dict[str, Any]:
         """Content of the ``head`` message."""
