@@ -42,6 +42,7 @@ CATALOGUE = {
     "K229": "refresh_worker",
     "K230": "memory that grows with every job",
     "K231": "a setup cell edited since the handler ran",
+    "K232": "an output that cannot even be compared",
 }
 
 
@@ -92,6 +93,16 @@ def error_unnoticed(key: str) -> Finding:
         f"The output says `{key}` but has no `error` key, so RunPod shows the job as COMPLETED.",
         f"$.{key}",
         "Return `error` with a sentence, or raise.",
+    )
+
+
+def incomparable(kind: str) -> Finding:
+    return Finding(
+        "K232",
+        f"The output is of type {kind}, which is not JSON; the worker fails while it looks whether "
+        "it is empty, and posts that error.",
+        "$.output",
+        "Return what json.dumps accepts, e.g. .tolist() of an array.",
     )
 
 

@@ -62,7 +62,8 @@ class Intake:
         context: contextvars.Context | None = None,
     ) -> Entry:
         where = self._session.check_target(self._session.target if target is None else target)
-        if timeout_s is not None and not timeout_s > 0:
+        limit: object = timeout_s  # a person's, whatever the annotation says
+        if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
             raise UsageError(f"timeout_s is {timeout_s!r}; give seconds above 0, or None.")
         policy = request.policy
         limits = [t for t in (timeout_s, policy.execution_timeout_s) if t is not None]

@@ -52,7 +52,7 @@ def wire_of(view: JobView) -> Wire:
 def error_of(view: JobView) -> JobError:
     """The exception for a job that ended other than COMPLETED."""
     at: dict[str, Any] = {"job_id": view.id, "job_key": view.key, "attempt": view.attempt}
-    reason = view.error.message if view.error else ""
+    reason = _reason(view.error)
     if view.state is JobState.TIMED_OUT and reason:
         return JobTimedOut(f"job {view.id} timed out: {reason}.", **at)
     if view.state is JobState.TIMED_OUT:
@@ -76,6 +76,16 @@ def _kind(view: JobView) -> str:
     """What stands for the message of an exception without one: ``raise RuntimeError``."""
     kind = view.error.type if view.error else ""
     return kind.removeprefix("<class '").removesuffix("'>") or view.lost or "no reason is known"
+
+
+def _reason(error: ErrorInfo | None) -> str:
+    """A failure in one line; ``'n'`` alone would say nothing of a KeyError."""
+    if error is None:
+        return ""
+    name = error.type.removeprefix("<class '").removesuffix("'>").rpartition(".")[2]
+    if not error.message:
+        return name
+    return f"{name}: {error.message}" if name and name not in error.message else error.message
 
 
 class JobSource(Protocol):

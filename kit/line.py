@@ -77,9 +77,9 @@ def parser() -> argparse.ArgumentParser:
         "--timeout",
         metavar="SECONDS",
         type=float,
-        help="stop the job after this time; default none",
+        help="stop the job that this cell runs after this time; default none",
     )
-    p.add_argument("--target", metavar="NAME", help="where to run: local")
+    p.add_argument("--target", metavar="NAME", help="where this cell's job runs: local or process")
     p.add_argument(
         "--aggregate", action="store_true", help="start() option return_aggregate_stream"
     )

@@ -63,6 +63,8 @@ class KitMagics(Magics):
         Shows the job's card, and returns the job: ``j = %job {...}``.
         """
         text = line.strip()
+        if text in ("?", "-h", "--help"):
+            raise MagicError('write %job {"prompt": "a dog"} or %job variable; it returns the job.')
         if not text:
             raise MagicError('%job needs an input: %job {"prompt": "a dog"}, or a variable.')
         job: Job = _said(lambda: api.run(self._value(text)))
@@ -106,7 +108,7 @@ class KitMagics(Magics):
 
     def _use(self, words: list[str]) -> None:
         if len(words) != 1:
-            raise UsageError("%kit use takes one name: %kit use local.")
+            raise UsageError("%kit use takes one name: local or process.")
         api.use(words[0])
         print(f"Jobs run on {words[0]} from now on.")
 

@@ -105,8 +105,7 @@ async def _single(this: Run) -> Outcome:
                 result["stopPod"] = True
         else:
             result["output"] = returned
-        # The worker compares with == too, so an array fails here and not later.
-        if result.get("output") == {}:
+        if _is_empty(result, this.notes):
             result.pop("output")
             if not result:
                 this.notes.append(findings.empty_output())
@@ -121,6 +120,16 @@ async def _single(this: Run) -> Outcome:
     if this.handler.options.refresh_worker:
         result["stopPod"] = True
     return finish(this, result, error)
+
+
+def _is_empty(result: dict[str, Any], notes: list[Finding]) -> bool:
+    """The worker's own comparison, with ==: an array raises here, there as here."""
+    output = result.get("output")
+    try:
+        return bool(output == {})
+    except Exception:
+        notes.append(findings.incomparable(type(output).__name__))
+        raise
 
 
 def _remark_on(returned: Any, notes: list[Finding]) -> None:

@@ -123,7 +123,7 @@ class Serving:
     def __repr__(self) -> str:
         if not self._running:
             return f"<stopped: {self.what} was at {self.url}>"
-        return f"{self.what} at {self.url}\nAPI key: in .key   stop it with .stop()"
+        return f"{self.what} at {self.url}\nits API key is the attribute `key`, not shown here since outputs are saved; .stop() ends it"
 
 
 def serve_folder(

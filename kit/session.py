@@ -227,7 +227,7 @@ class Session:
 
     def stuck_threads(self) -> int:
         """How many handler threads could not be stopped and still hold what they hold."""
-        return 0 if self._local is None else len(self._local.retired)
+        return 0 if self._local is None else sum(thread.alive for thread in self._local.retired)
 
     # -- what a Job reads -----------------------------------------------------------------------
 

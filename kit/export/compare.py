@@ -235,4 +235,6 @@ def _trace(text: str, folder: str, notes: dict[str, None]) -> list[str]:
         skipping = False
         plain = _MORE.sub("[Previous line repeated ...]", line)
         result.append(_addresses(plain.rstrip(), notes))
+    if not any(line.startswith("  File ") for line in result):  # all frames were the SDK's
+        result = [line for line in result if not line.startswith("Traceback (most recent")]
     return result

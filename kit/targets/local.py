@@ -120,7 +120,12 @@ class LocalTarget:
         )
         for other in list(thread.entries):
             if other is not entry:
-                self._worker.lost(other, f"its loop was blocked by job {entry.id}")
+                self._worker.lost(
+                    other,
+                    f"its loop was blocked by job {entry.id}, which could not be stopped. In a "
+                    "notebook all handlers share one loop, deployed each has its own. "
+                    "job.retry() runs it again",
+                )
         self.wake()
 
     def close(self) -> None:
@@ -183,6 +188,11 @@ class HandlerThread:
         """Call something on this loop soon; nothing happens if it has ended. Thread-safe."""
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(function, *args)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread has not ended yet."""
+        return self._thread.is_alive()
 
     def wake(self) -> None:
         self.tell(self._pump)
