@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -51,6 +52,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+@functools.lru_cache(maxsize=1)
 def parser() -> argparse.ArgumentParser:
     """The options, also for help and completion."""
     p = _Parser(
@@ -96,11 +98,15 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@functools.lru_cache(maxsize=1)
 def options() -> list[str]:
     """Long options, for completion."""
     return [o for a in parser()._actions for o in a.option_strings if o.startswith("--")]
 
 
+@functools.lru_cache(
+    maxsize=32
+)  # a cell's line is asked for by a transformer and a hook, each twice
 def parse(text: str) -> HandlerLine:
     """Parse what stands after ``%%handler``.
 

@@ -35,8 +35,6 @@ NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
     "installed where the Jupyter server runs; then reload this page once and run the cell again."
 )
-#: what stands where the table will be in a moment
-_NO_TABLE = {"text/html": "", "text/plain": ""}
 #: what stands where the picture will be, until there is one
 _NO_PICTURE = {"text/plain": ""}
 _PICTURE_PX = (960, 320)
@@ -73,6 +71,8 @@ class Face:
         self._unanswered = False
         self._renewed_at = 0.0
         self._stale = False
+        #: shown, but its table comes with ``settle``
+        self._unsettled = False
         self._waiting_for_rest = False
         self._live = Live(
             store, controls, handler, self._head, self._on_update, all_sessions=all_sessions
@@ -112,7 +112,9 @@ class Face:
             }
         )
         self._picture.show(_NO_PICTURE)
-        self._table.show(_bundle(self._describe()) if settled else _NO_TABLE)
+        self._unsettled = not settled
+        if settled:
+            self._table.show(_bundle(self._describe()))
         self._renewed_at = time.monotonic()
         self._stale = True
         if not self._live.seen and outputs.frontend_expected():
@@ -140,7 +142,12 @@ class Face:
         For the end of a cell that waited for its job: a run without a front end (nbclient) keeps
         what was published while a cell runs and drops what comes after the last one.
         """
-        self._renew()
+        if self._unsettled and self._table is not None:
+            self._unsettled = False
+            self._renewed_at = time.monotonic()
+            self._table.show(_bundle(self._describe()))
+        else:
+            self._renew()
 
     def _expect_answer(self) -> None:
         if not self._live.seen:
@@ -229,7 +236,7 @@ class Face:
 
     def _renew(self) -> None:
         table = self._table
-        if table is None:
+        if table is None or self._unsettled:
             return
         self._renewed_at = time.monotonic()
         table.replace(_bundle(self._describe()))

@@ -102,14 +102,16 @@ class Live:
 
     def tell_head(self) -> None:
         """Send the head anew: a new version, another note."""
-        views.call(lambda: self.tell(self._head_message()))
+        if self.seen:  # a page that comes gets the head with its welcome
+            views.call(lambda: self.tell(self._head_message()))
 
     def _head_message(self) -> Message:
         return Message({"t": "head", **self._head()})
 
     def _on_events(self, events: Sequence[Event]) -> None:
         self.feed.receive(events)
-        self._wake(FIRST_S)
+        # with no page there is no hurry, and the running cell wants the processor
+        self._wake(FIRST_S if self.seen else UNSEEN_S)
 
     def _wake(self, delay_s: float) -> None:
         """Have the next update in so many seconds, or sooner if one is due sooner."""
