@@ -10,7 +10,7 @@ demo:  ## execute the quickstart in a real kernel, export its handler into build
 
 lab:  ## open the quickstart in JupyterLab
 	@$(PYTHON) .ci/venv.py demo lab
-	@.venv/bin/jupyter lab notebooks/01_quickstart.ipynb $(ARGS)
+	@.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_quickstart.ipynb $(ARGS)
 
 test:  ## run the tests; STRICT=1 lets nothing be skipped but gpu
 	@$(PYTHON) .ci/venv.py test
