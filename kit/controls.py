@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kit.events import JobKey
 from kit.handler import HandlerVersion
+from kit.span import Spans
 
 
 class Controls(Protocol):
@@ -25,6 +26,10 @@ class Controls(Protocol):
     @property
     def target(self) -> str:
         """Where jobs run from now on, as ``kit.use`` has set it."""
+
+    @property
+    def spans(self) -> Spans:
+        """Model loads and setups to show above the jobs."""
 
     @property
     def memory_reason(self) -> str | None:

@@ -30,6 +30,7 @@ from kit.sampler import Sampler
 from kit.secret import redact
 from kit.source.edited import Edited
 from kit.source.record import Record
+from kit.span import Spans
 from kit.store import Store
 from kit.targets import NAMES, Target
 from kit.targets.local import LocalTarget, report_progress
@@ -75,6 +76,8 @@ class Session:
         self.target = "local"
         self.autorun = True
         self.cards: dict[str, Card] = {}
+        #: model loads and setups; every card and panel shows them
+        self.spans = Spans()
         #: the cell that is running, any object that differs per cell; None between cells
         self.cell: object = None
         self.waiting = Waiting(self)

@@ -36,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "job",
         ),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
-        *("batch", "policy", "posted", "secret", "shapes", "walk"),
+        *("batch", "policy", "posted", "secret", "shapes", "span", "walk"),
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (

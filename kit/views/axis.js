@@ -11,7 +11,7 @@ const RECENT_STRETCHES = 8;
 const MIN_SPAN_S = 2e-4;
 
 /** Stretches in which something waited or ran: [{from, to}] in order; an open one ends now. */
-function stretches(jobs, now) {
+function stretches(jobs, now, spans = []) {
   const list = [];
   const order = jobs.sorted ? null : [...Array(jobs.n).keys()].sort((a, b) => jobs.submitted[a] - jobs.submitted[b]);
   for (let k = 0; k < jobs.n; k += 1) {
@@ -22,9 +22,23 @@ function stretches(jobs, now) {
     if (last && from - last.to <= IDLE_FOLD_S) last.to = Math.max(last.to, to);
     else list.push({ from, to });
   }
+  addSpans(list, spans, now);
   // a stretch of no length at all would have no place on the axis
   for (const one of list) one.to = Math.max(one.to, one.from + 1e-4);
   return list;
+}
+
+/** Let spans count as stretches too. */
+function addSpans(list, spans, now) {
+  if (!spans.length) return;
+  for (const span of spans) list.push({ from: span.from, to: Math.max(span.from, spanEnd(span, now)) });
+  list.sort((a, b) => a.from - b.from);
+  let kept = 0;
+  for (let k = 1; k < list.length; k += 1) {
+    if (list[k].from - list[kept].to <= IDLE_FOLD_S) list[kept].to = Math.max(list[kept].to, list[k].to);
+    else list[(kept += 1)] = list[k];
+  }
+  list.length = kept + 1;
 }
 
 /** Maps time to pixels for one set of stretches, one width and one view {from, span}. */

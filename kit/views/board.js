@@ -27,6 +27,7 @@ class Board {
   reset() {
     this.jobs = new JobColumns();
     this.samples = new Samples();
+    this.spans = new SpanList();
     this.names = { handlers: [], sessions: [], targets: [] };
     this.generation = -1;
     this.offset = Date.now() / 1000 - performance.now() / 1000;
@@ -204,6 +205,7 @@ class Board {
   take(content, buffers) {
     this.offset = content.now - performance.now() / 1000;
     if (content.names) this.names = content.names;
+    if (content.spans) this.spans.read(content.spans);
     const [rows, samples, ticks] = content.n;
     const data = buffers[0];
     if (!data) return [];

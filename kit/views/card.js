@@ -78,7 +78,9 @@ class CardView {
     this.head.element.hidden = one;
     this.timeline.element.hidden = one;
     this.pane.setCancel(one ? this.head.cancel : null);
-    this.body.hidden = none || !board.started;
+    const setup = board.spans.lanes > 0;
+    this.body.hidden = (none && !setup) || !board.started;
+    this.body.classList.toggle("kit-no-job", none);
     this.summary.element.hidden = none || one;
     this.empty.hidden = !none;
     if (none) this.drawEmpty();

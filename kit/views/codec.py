@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kit.events import JobState, MemoryUse, Sample
+from kit.secret import redact
+from kit.span import Span
 
 #: position of a state in this tuple is its code in a record; ``STATES`` in codec.js is the same
 STATES = (
@@ -143,6 +145,27 @@ def pack_sample(sample: Sample) -> bytes:
         NAN if sample.total_bytes is None else sample.total_bytes / MIB,
         NAN if sample.utilization is None else sample.utilization,
     )
+
+
+#: characters of a span's label and of its detail that travel
+_LABEL, _DETAIL = 80, 600
+
+
+def pack_span(span: Span) -> list[Any]:
+    """A span as JSON: key, label, kind, start, end (UTC s; None: it lasts), detail.
+
+    There are a few of them, each with words of its own: binary would save nothing.
+    """
+    end = None if span.ended_at is None else round(max(span.ended_at, span.started_at), 3)
+    words = _words(span.label, _LABEL), _words(span.kind, 20)
+    return [span.key, *words, round(span.started_at, 3), end, _words(span.detail, _DETAIL)]
+
+
+def _words(text: str, limit: int) -> str:
+    """Text for a screen: keys masked, cut, no control or direction characters but the newline."""
+    text = redact(text[: 4 * limit])
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def peak_of(memory: Sequence[MemoryUse]) -> tuple[float, int]:

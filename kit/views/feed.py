@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kit.events import Chunk, Event, JobKey, Log, Progress
 from kit.secret import redact
+from kit.span import Spans
+from kit.views.codec import pack_span
 from kit.views.series import SampleLog
 from kit.views.table import JobTable
 
@@ -61,10 +63,21 @@ class Feed:
         Only jobs of this handler; None takes all.
     key : JobKey or None
         Only this job; None takes all.
+    spans : Spans or None
+        What stands above the jobs; None for nothing.
     """
 
-    def __init__(self, store: Store, handler: str | None = None, key: JobKey | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        handler: str | None = None,
+        key: JobKey | None = None,
+        spans: Spans | None = None,
+    ) -> None:
         self._store = store
+        self._spans, self._span_position = spans or Spans(), 0
+        self._span_starts: list[float] = []
+        self._span_open = False
         self._handler, self._key = handler, key
         self._pending: deque[Sequence[Event]] = deque()
         self.all_sessions = False
@@ -103,8 +116,10 @@ class Feed:
             count = self._store.count(session=session)
             self.older = -1 if self._handler is not None else max(0, count - len(rows))
         self.samples = SampleLog()
-        if rows:
-            since = min(row.submitted_at for row in rows)
+        self._take_spans(whole=True)
+        starts = [*(row.submitted_at for row in rows), *self._span_starts]
+        if starts:
+            since = min(starts)
             self.samples.add(self._store.samples(since=since, session=self._store.session_id))
 
     def _load_one(self, key: JobKey) -> None:
@@ -134,6 +149,7 @@ class Feed:
         rows, samples, ticks = bytes(table.rows), bytes(self.samples.packed), table.all_ticks()
         names = self._names()
         self._sent_names = _lengths(names)
+        spans = self._take_spans(whole=True)
         content = {
             "t": "snapshot",
             "g": self.generation,
@@ -143,6 +159,7 @@ class Feed:
             "n": [len(rows), len(samples), len(ticks)],
             "names": names,
             "own": self._store.session_id,
+            "spans": spans,
         }
         return Message(content, (rows + samples + ticks,))
 
@@ -152,10 +169,11 @@ class Feed:
         if len(self.table) > MAX_JOBS:
             self._drop_old()
             return [self.snapshot()]
+        spans = self._take_spans(whole=False)
         samples = self._new_samples()
         rows, ticks = self.table.take_rows(MAX_ROWS), self.table.take_ticks()
         messages = []
-        if rows or ticks or samples:
+        if rows or ticks or samples or spans:
             content: dict[str, Any] = {
                 "t": "delta",
                 "g": self.generation,
@@ -166,6 +184,8 @@ class Feed:
             if _lengths(names) != self._sent_names:
                 self._sent_names = _lengths(names)
                 content["names"] = names
+            if spans:
+                content["spans"] = spans
             messages.append(Message(content, (rows + samples + ticks,)))
         return messages + live
 
@@ -176,8 +196,9 @@ class Feed:
 
     @property
     def awake(self) -> bool:
-        """Whether time alone may bring something: a job is live, or the sampler's tail is due."""
-        return bool(self.table.live) or time.time() - self._last_activity < SAMPLE_TAIL_S
+        """Whether time alone may bring something: a job or span is live, or the sampler's tail due."""
+        live = bool(self.table.live) or self._span_open
+        return live or time.time() - self._last_activity < SAMPLE_TAIL_S
 
     def poll(self) -> bool:
         """Notice what other kernels wrote; True if something changed. For all sessions only."""
@@ -233,7 +254,8 @@ class Feed:
             return b""
         session, since = self._store.session_id, self.samples.newest
         if not since:  # nothing before the first job of this view belongs to it
-            since = min((self.table.row(i).submitted for i in self.table.live), default=0.0)
+            starts = [self.table.row(i).submitted for i in self.table.live]
+            since = min([*starts, *self._span_starts], default=0.0)
             since = since or self._last_activity - SAMPLE_TAIL_S
         return self.samples.add(self._store.samples(since=since, session=session))
 
@@ -253,6 +275,18 @@ class Feed:
         self.watched.clear()
         self.older += half
         self.table = old.newer(half)
+
+    def _take_spans(self, *, whole: bool) -> list[list[Any]]:
+        """Spans for a message: all of them, or those that changed since the last one."""
+        position, spans = self._spans.after(0)
+        fresh = spans if whole else self._spans.after(self._span_position)[1]
+        if position != self._span_position:
+            if not whole or position > self._span_position:
+                self._last_activity = time.time()  # the sampler's tail belongs to a span too
+            self._span_starts = [span.started_at for span in spans]
+            self._span_open = any(span.ended_at is None for span in spans)
+        self._span_position = position
+        return [pack_span(span) for span in fresh]
 
     def _names(self) -> dict[str, list[str]]:
         table = self.table

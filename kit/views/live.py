@@ -71,7 +71,8 @@ class Live:
     ) -> None:
         self._store, self._controls, self._handler = store, controls, handler
         self._head, self._changed = head, changed
-        self.feed = Feed(store, handler, key)
+        # a job's own display has no timeline
+        self.feed = Feed(store, handler, key, controls.spans if key is None else None)
         self._send: Callable[[Message], None] | None = None
         #: whether a page has ever answered
         self.seen = False
@@ -83,6 +84,9 @@ class Live:
         self._clicks: OrderedDict[str, Message] = OrderedDict()
         self._closed = False
         self._unsubscribe = store.subscribe(self._on_events)
+        self._unsubscribe_spans = (
+            controls.spans.subscribe(lambda: self._wake(FIRST_S)) if key is None else None
+        )
         views.call(lambda: self.feed.load(all_sessions=all_sessions))
 
     def connect(self, send: Callable[[Message], None]) -> None:
@@ -92,6 +96,8 @@ class Live:
     def close(self) -> None:
         self._closed = True
         self._unsubscribe()
+        if self._unsubscribe_spans is not None:
+            self._unsubscribe_spans()
 
     # -- to the page ----------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Pointer {
     if (!t.at || x < -4 || x > t.at.width + 8) return -1;
     const { jobs } = t.board;
     if (y >= t.at.lanesEnd && y < t.at.queueEnd) return this.hitQueue(x);
-    const k = Math.floor((y - AXIS_PX) / t.at.lanePx);
+    const k = Math.floor((y - t.at.lanesTop) / t.at.lanePx);
     if (k < 0 || k >= t.at.shown) return -1;
     return jobNear(jobs, t.at.lanes[k + t.laneOffset].jobs, t.axis, x, t.now);
   }
@@ -52,6 +52,13 @@ class Pointer {
       if (x >= t.axis.x(jobs.submitted[i]) - 2 && x <= t.axis.x(jobs.stop(i, t.now)) + 4) return i;
     }
     return -1;
+  }
+
+  /** The span under a point, null if there is none. */
+  hitSpan({ x, y }) {
+    const t = this.timeline;
+    if (!t.at || y < AXIS_PX || y >= t.at.lanesTop) return null;
+    return t.board.spans.near(Math.floor((y - AXIS_PX) / SPAN_LANE_PX), t.axis, x, t.now);
   }
 
   move(event) {
@@ -220,10 +227,13 @@ class Pointer {
     const beside = runningAt(jobs, t.at.lanes, time, t.now);
     const now = memoryAt(t.at.rows, time);
     const i = t.hovered;
+    const span = this.hitSpan(at);
+    if (span) return [...describeSpan(span, t.now), now].filter(Boolean);
     if (i < 0) {
       const k = t.axis.stretchAt(time);
       const between = k < 0 || time > t.axis.list[k].to;
-      const running = beside.length ? `${plural(beside.length, "job")} running` : between ? "idle" : "no job running";
+      const setup = t.board.spans.at(time, t.now).map((one) => one.label);
+      const running = beside.length ? `${plural(beside.length, "job")} running` : setup.length ? setup.join(", ") : between ? "idle" : "no job running";
       const reason = at.y > t.at.memoryTop ? t.board.reason : "";
       return [preciseClock(time), running, now, reason].filter(Boolean);
     }

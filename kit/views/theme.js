@@ -5,7 +5,7 @@ const ROLES = {
   text: "--kit-text", textSoft: "--kit-text-soft", surface: "--kit-surface", band: "--kit-band",
   line: "--kit-grid", wait: "--kit-wait", memory: "--kit-memory", torch: "--kit-torch",
   finding: "--kit-finding", failed: "--kit-failed", completed: "--kit-completed", running: "--kit-running",
-  cancelled: "--kit-cancelled", lost: "--kit-lost",
+  cancelled: "--kit-cancelled", lost: "--kit-lost", span: "--kit-span",
 };
 
 /** Lightness 0..1 of a CSS colour as the browser computed it ("rgb(…)" or "color(srgb …)"). */
@@ -40,19 +40,24 @@ function readLook(root) {
   probe.remove();
   let pattern = null;
   look.lostPattern = (g) => {
-    pattern ??= g.createPattern(stripes(look), "repeat");
+    pattern ??= g.createPattern(stripes(look.lost, 2), "repeat");
     return pattern;
+  };
+  let hatch = null;
+  look.spanPattern = (g) => {
+    hatch ??= g.createPattern(stripes(look.span, 1), "repeat");
+    return hatch;
   };
   return look;
 }
 
-function stripes(look) {
+function stripes(colour, width) {
   const tile = document.createElement("canvas");
   tile.width = 6;
   tile.height = 6;
   const g = tile.getContext("2d");
-  g.strokeStyle = look.lost;
-  g.lineWidth = 2;
+  g.strokeStyle = colour;
+  g.lineWidth = width;
   g.beginPath();
   for (const k of [-6, 0, 6]) {
     g.moveTo(k - 1, 7);

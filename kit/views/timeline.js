@@ -96,7 +96,8 @@ class Timeline {
     const lanePx = lanes.length > 6 ? LANE_NARROW_PX : LANE_PX;
     const shown = Math.min(lanes.length, LANES_SHOWN);
     this.laneOffset = Math.max(0, Math.min(this.laneOffset, lanes.length - shown));
-    const lanesEnd = AXIS_PX + shown * lanePx;
+    const lanesTop = AXIS_PX + this.board.spans.lanes * SPAN_LANE_PX;
+    const lanesEnd = lanesTop + shown * lanePx;
     const queueEnd = lanesEnd + (jobs.waiting.size ? QUEUE_LANE_PX : 0);
     const edits = this.board.versions.length > 0;
     const memoryTop = queueEnd + (edits ? EDIT_ROW_PX : 6);
@@ -104,7 +105,7 @@ class Timeline {
     const free = this.room() - memoryTop - rows.length * 4 - FOOT_PX;
     const memoryPx = memoryHeight(rows, free);
     const height = memoryTop + memoryPx + rows.length * 4 + FOOT_PX;
-    return { width, lanes, lanePx, shown, lanesEnd, queueEnd, memoryTop, memoryPx, rows, height };
+    return { width, lanes, lanePx, shown, lanesTop, lanesEnd, queueEnd, memoryTop, memoryPx, rows, height };
   }
 
   /** Height there is beside the job pane without making the card taller; 0 if the pane is below. */
@@ -118,11 +119,11 @@ class Timeline {
   prepare() {
     const { board } = this;
     const now = board.now();
-    if (!board.jobs.n || this.element.hidden) return null;
-    const list = stretches(board.jobs, now);
+    if ((!board.jobs.n && !board.spans.lanes) || this.element.hidden) return null;
+    const list = stretches(board.jobs, now, board.spans.all);
     const at = this.measure(list);
     if (at.width < 40) return null;
-    if (this.following) this.view = liveView(list, at.width, board.jobs.live.size > 0);
+    if (this.following) this.view = liveView(list, at.width, board.jobs.live.size > 0 || board.spans.open);
     else if (!this.view) this.view = fitView(list, at.width);
     this.axis = new TimeAxis(list, at.width, this.view);
     this.at = at;
@@ -169,8 +170,9 @@ class Timeline {
     this.drawGrid(g, at, marks, look);
     for (let k = 0; k < at.shown; k += 1) {
       const lane = at.lanes[k + this.laneOffset];
-      drawLane(g, jobs, lane, axis, AXIS_PX + k * at.lanePx, now, look);
+      drawLane(g, jobs, lane, axis, at.lanesTop + k * at.lanePx, now, look);
     }
+    drawSpans(g, this.board.spans, axis, AXIS_PX, now, look);
     if (jobs.waiting.size) drawQueueLane(g, jobs, axis, at.lanesEnd, now, look);
     this.eachMemoryRow(at, (row, y0, y1) => drawMemoryRow(g, row, axis, y0, y1, look));
     this.drawFolds(g, at, look); // over the lines: what is squeezed in there has no scale
@@ -185,7 +187,7 @@ class Timeline {
 
   /** While something runs the right edge moves: with each frame, or twice a second if asked to be calm. */
   again() {
-    if (!this.board.jobs.live.size || !this.board.alive) return;
+    if (!(this.board.jobs.live.size || this.board.spans.open) || !this.board.alive) return;
     if (!calm()) {
       this.draw();
       return;
@@ -210,8 +212,9 @@ class Timeline {
     for (let k = 0; k < at.shown; k += 1) {
       const lane = at.lanes[k + this.laneOffset];
       const name = sessions ? `${this.board.names.sessions[lane.session].slice(0, 5)} · ${lane.slot + 1}` : `slot ${lane.slot + 1}`;
-      g.fillText(name, GUTTER_PX - 10, AXIS_PX + k * at.lanePx + BAR_TOP + 12);
+      g.fillText(name, GUTTER_PX - 10, at.lanesTop + k * at.lanePx + BAR_TOP + 12);
     }
+    if (this.board.spans.lanes) g.fillText("setup", GUTTER_PX - 10, AXIS_PX + 15);
     if (this.board.jobs.waiting.size) g.fillText("queue", GUTTER_PX - 10, at.lanesEnd + 12);
   }
 
@@ -226,7 +229,7 @@ class Timeline {
       g.lineTo(Math.round(mark.x) + 0.5, bottom);
     }
     for (let k = 1; k <= at.shown; k += 1) {
-      const y = AXIS_PX + k * at.lanePx - 0.5;
+      const y = at.lanesTop + k * at.lanePx - 0.5;
       g.moveTo(0, y);
       g.lineTo(at.width, y);
     }
@@ -357,7 +360,7 @@ class Timeline {
   laneTop(i) {
     const lane = this.board.jobs.laneOf[i];
     const k = lane ? this.at.lanes.indexOf(lane) - this.laneOffset : -1;
-    return k >= 0 && k < this.at.shown ? AXIS_PX + k * this.at.lanePx : null;
+    return k >= 0 && k < this.at.shown ? this.at.lanesTop + k * this.at.lanePx : null;
   }
 
   /** Bring a job into view. */

@@ -22,6 +22,7 @@ MODULES = (
     "codec.js",
     "axis.js",
     "lanes.js",
+    "spans.js",
     "memory.js",
     "theme.js",
     "board.js",

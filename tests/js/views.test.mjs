@@ -276,6 +276,33 @@ test("jobs beside each other are counted at an instant", () => {
   assert.deepEqual(kit.runningAt(jobs, jobs.laneList(), T + 0.4, T + 99), [0, 1]);
 });
 
+// -- spans ----------------------------------------------------------------------------------------
+
+test("spans stand beside each other, and a later word replaces an earlier one", () => {
+  const spans = new kit.SpanList();
+  spans.read([["a", "load", "load", T, null, "d"], ["b", "pod", "setup", T + 1, T + 3, ""], ["c", "later", "load", T + 4, T + 5, ""]]);
+  assert.deepEqual(spans.all.map((s) => s.lane), [0, 1, 1]);
+  assert.equal(spans.lanes, 2);
+  assert.ok(spans.open);
+  spans.read([["a", "load", "load", T, T + 2, "d"]]);
+  assert.ok(!spans.open);
+  assert.deepEqual(spans.all.map((s) => s.key), ["a", "b", "c"]);
+  assert.deepEqual(spans.at(T + 1.5, T + 9).map((s) => s.key), ["a", "b"]);
+});
+
+test("a span is on the axis even without a job, and a cursor finds it", () => {
+  const spans = new kit.SpanList();
+  spans.read([["a", "load", "load", T - 50, T - 40, "d"]]);
+  assert.deepEqual(kit.stretches(new kit.JobColumns(), T, spans.all), [{ from: T - 50, to: T - 40 }]);
+  const jobs = jobsOf({}, { submitted: T + 30 });
+  const list = kit.stretches(jobs, T + 100, spans.all);
+  assert.deepEqual(list.map((s) => s.from - T), [-50, 0, 30]);
+  const axis = new kit.TimeAxis(list, 800, kit.fitView(list, 800));
+  assert.equal(spans.near(0, axis, axis.x(T - 45), T).key, "a");
+  assert.equal(spans.near(1, axis, axis.x(T - 45), T), null);
+  assert.equal(spans.near(0, axis, axis.x(T + 30), T), null);
+});
+
 // -- numbers --------------------------------------------------------------------------------------
 
 test("durations, memory and sizes read alike in Python and here", () => {
