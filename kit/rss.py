@@ -20,28 +20,26 @@ class Rss:
     would go on reading its parent: each use compares the process id and opens anew.
     """
 
-    __slots__ = ("_absent", "_clear", "_pid", "_psutil", "_statm", "_status")
+    __slots__ = ("_absent", "_files", "_psutil")
 
     def __init__(self) -> None:
-        self._pid = 0
-        self._statm = self._status = self._clear = -1
+        #: by process id, at most one; two threads that open at once agree on it by ``setdefault``
+        self._files: dict[int, _Files] = {}
         self._psutil: Callable[[], Any] | None = None
         self._absent: dict[str, Absence] = {}
 
     @property
     def absences(self) -> tuple[Absence, ...]:
         """Why there is no figure, or no exact peak; empty if there are both."""
-        if self._pid != os.getpid():
-            self._open()
+        self._opened()
         return tuple(self._absent.values())
 
     def read(self) -> int | None:
         """Bytes resident now; None where neither ``/proc`` nor psutil can tell."""
-        if self._pid != os.getpid():
-            self._open()
+        files = self._files.get(os.getpid()) or self._opened()
         try:
-            if self._statm >= 0:
-                return int(os.pread(self._statm, 128, 0).split(b" ", 2)[1]) * _PAGE_BYTES
+            if files.statm >= 0:
+                return int(os.pread(files.statm, 128, 0).split(b" ", 2)[1]) * _PAGE_BYTES
             if self._psutil is not None:
                 return int(self._psutil().rss)
         except (OSError, ValueError, IndexError) as error:
@@ -55,25 +53,23 @@ class Rss:
 
         ``ru_maxrss`` of ``getrusage`` starts again too: it is the same mark.
         """
-        if self._pid != os.getpid():
-            self._open()
-        if self._clear < 0:
+        files = self._opened()
+        if files.clear < 0 or "rss_peak" in self._absent:
             return False
         try:
-            os.write(self._clear, b"5")
+            os.write(files.clear, b"5")
         except OSError as error:
-            os.close(self._clear)
-            self._clear = -1
             self._absent["rss_peak"] = _no_exact_peak(error)
             return False
         return True
 
     def read_peak(self) -> int | None:
         """Highest resident bytes since ``reset_peak``; None if the mark cannot be read."""
-        if self._status < 0 or self._pid != os.getpid():
+        files = self._files.get(os.getpid())
+        if files is None or files.status < 0:
             return None
         try:
-            text = os.pread(self._status, 4096, 0)
+            text = os.pread(files.status, 4096, 0)
             start = text.index(b"VmHWM:") + 6
             return int(text[start : text.index(b"kB", start)]) * 1024
         except (OSError, ValueError):
@@ -81,31 +77,29 @@ class Rss:
 
     def close(self) -> None:
         """Close the descriptors; the next use opens them again."""
-        descriptors = (self._statm, self._status, self._clear)
-        self._statm = self._status = self._clear = -1
-        self._pid = 0
-        for descriptor in descriptors:
-            if descriptor >= 0:
-                os.close(descriptor)
+        self._close()
 
-    def _open(self) -> None:
-        inherited = (self._statm, self._status, self._clear)
-        self._absent = {}
-        self._psutil = None
-        self._statm = self._status = self._clear = -1
-        for descriptor in inherited:
-            if descriptor >= 0:
-                os.close(descriptor)
-        try:
-            self._statm = os.open("/proc/self/statm", os.O_RDONLY)
-            self._status = os.open("/proc/self/status", os.O_RDONLY)
-            self._clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
-        except OSError as error:
-            self._absent["rss_peak"] = _no_exact_peak(error)
-        if self._statm < 0:
+    def _close(self, keep: int | None = None) -> None:
+        for pid in list(self._files):
+            if pid != keep and (files := self._files.pop(pid, None)) is not None:
+                files.close()
+
+    def _opened(self) -> _Files:
+        pid = os.getpid()
+        files = self._files.get(pid)
+        if files is not None:
+            return files
+        self._close(keep=pid)  # a fork: what there is belongs to the parent
+        self._absent, self._psutil = {}, None
+        mine = _Files()
+        if mine.fault is not None:
+            self._absent["rss_peak"] = _no_exact_peak(mine.fault)
+        if mine.statm < 0:
             self._open_psutil()
-        # last, so that another thread never sees this process's id with descriptors half open
-        self._pid = os.getpid()
+        kept = self._files.setdefault(pid, mine)
+        if kept is not mine:  # another thread was first
+            mine.close()
+        return kept
 
     def _open_psutil(self) -> None:
         try:
@@ -118,6 +112,27 @@ class Rss:
                 f"No memory figure: this system has no /proc, and psutil is not there ({error}).",
                 "not_installed",
             )
+
+
+class _Files:
+    """Descriptors of ``/proc/self``; -1 for one that could not be opened, and why."""
+
+    __slots__ = ("clear", "fault", "statm", "status")
+
+    def __init__(self) -> None:
+        self.statm = self.status = self.clear = -1
+        self.fault: OSError | None = None
+        try:
+            self.statm = os.open("/proc/self/statm", os.O_RDONLY)
+            self.status = os.open("/proc/self/status", os.O_RDONLY)
+            self.clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        except OSError as error:
+            self.fault = error
+
+    def close(self) -> None:
+        for descriptor in (self.statm, self.status, self.clear):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _no_exact_peak(error: OSError) -> Absence:

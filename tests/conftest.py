@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +17,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 #: what a person's machine may have set and a test must not see
 _FOREIGN = ("RUNPOD_", "KIT_", "JUPYTER", "JPY_", "IPYTHON", "MPL", "PYTHONWARNINGS")
-_KEPT = ("KIT_CHROMIUM", "KIT_NIGHTLY", "KIT_SEED", "JUPYTER_PLATFORM_DIRS")
+_KEPT = ("KIT_CHROMIUM", "KIT_FRESH", "KIT_NIGHTLY", "KIT_SEED", "JUPYTER_PLATFORM_DIRS")
 
 
 def chromium() -> str | None:
@@ -75,6 +78,59 @@ def kit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return folder / "kit"
 
 
+# -- tests that look at their whole process -------------------------------------------------------
+
+#: by file: what its fresh tests said in their own process, "" for passed
+_FRESH: dict[Path, dict[str, str]] = {}
+#: in that process: what is handed back
+_said: dict[str, str] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """Tests marked ``fresh`` count descriptors, threads, memory or processor time of the process.
+
+    Here those are also the leavings of every other test. So all of a file's run in a new process,
+    and each takes its own outcome from there.
+    """
+    if "KIT_FRESH" in os.environ or pyfuncitem.get_closest_marker("fresh") is None:
+        return None
+    if pyfuncitem.path not in _FRESH:
+        _FRESH[pyfuncitem.path] = _run_fresh(pyfuncitem)
+    said = _FRESH[pyfuncitem.path].get(pyfuncitem.nodeid, "it did not run in its own process")
+    if said:
+        pytest.fail(said, pytrace=False)
+    return True
+
+
+def _run_fresh(first: pytest.Function) -> dict[str, str]:
+    nodes = [
+        item.nodeid
+        for item in first.session.items
+        if item.path == first.path and item.get_closest_marker("fresh") is not None
+    ]
+    outcome = Path(os.environ["KIT_HOME"]).with_name("fresh.json")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *nodes],
+        cwd=first.config.rootpath,
+        env={**os.environ, "KIT_FRESH": str(outcome)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    if not outcome.exists():
+        pytest.fail(f"the process of its own broke:\n{done.stdout}{done.stderr}", pytrace=False)
+    found: dict[str, str] = json.loads(outcome.read_text())
+    return found
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        _said[report.nodeid] = report.longreprtext
+    elif report.when == "call" and report.passed:
+        _said.setdefault(report.nodeid, "")
+
+
 # -- skips ----------------------------------------------------------------------------------------
 
 
@@ -91,6 +147,8 @@ def _forbidden(config: pytest.Config) -> list[pytest.TestReport]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (outcome := os.environ.get("KIT_FRESH")) is not None:
+        Path(outcome).write_text(json.dumps(_said))
     if session.exitstatus == pytest.ExitCode.OK and _forbidden(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def child(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.fresh
 def test_it_reads_what_psutil_reads() -> None:
     import psutil
 
@@ -40,6 +42,7 @@ def test_it_reads_what_psutil_reads() -> None:
     assert len(block) == 64 * MIB
 
 
+@pytest.mark.fresh
 def test_it_follows_an_allocation() -> None:
     rss = Rss()
     before = rss.read()
@@ -51,6 +54,7 @@ def test_it_follows_an_allocation() -> None:
     assert 120 * MIB < during - before < 136 * MIB
 
 
+@pytest.mark.fresh
 @linux
 def test_the_peak_is_exact_even_when_nobody_looked_meanwhile() -> None:
     rss = Rss()
@@ -65,6 +69,7 @@ def test_the_peak_is_exact_even_when_nobody_looked_meanwhile() -> None:
     assert 195 * MIB < peak - before < 215 * MIB
 
 
+@pytest.mark.fresh
 @linux
 def test_the_mark_starts_again_at_each_reset() -> None:
     rss = Rss()
@@ -95,6 +100,7 @@ def test_a_forked_child_reads_itself_and_not_its_parent() -> None:
     assert of_parent < 150
 
 
+@pytest.mark.fresh
 def test_closing_gives_every_descriptor_back_and_reading_opens_again() -> None:
     rss = Rss()
     rss.read()
@@ -104,6 +110,30 @@ def test_closing_gives_every_descriptor_back_and_reading_opens_again() -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) == open_before - 3
     assert rss.read() is not None
     rss.close()
+
+
+@linux
+@pytest.mark.fresh
+def test_threads_that_open_at_once_open_once() -> None:
+    def held() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = held()
+    for _ in range(200):
+        rss, gate = Rss(), threading.Barrier(4)
+
+        def work(rss: Rss = rss, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            assert rss.read()
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert held() == before + 3
+        rss.close()
+    assert held() == before
 
 
 @linux

@@ -640,6 +640,7 @@ def test_two_sessions_share_a_journal_and_disturb_nothing(tmp_path: Path) -> Non
         two.close()
 
 
+@pytest.mark.fresh
 def test_a_session_closes_clean_and_for_good(tmp_path: Path) -> None:
     session = Session(tmp_path)
     stdout, start = sys.stdout, threading.Thread.start
@@ -694,6 +695,7 @@ def test_a_process_that_just_exits_leaves_a_whole_journal(tmp_path: Path) -> Non
         session.close()
 
 
+@pytest.mark.fresh
 def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:
     before = threading.active_count()
     session = Session(tmp_path)

@@ -493,6 +493,7 @@ def test_a_subscriber_may_append_raise_and_leave(
     assert len(heard) == 4
 
 
+@pytest.mark.fresh
 def test_nothing_of_a_job_stays_in_memory(store: Store) -> None:
     def jobs(start: int, count: int) -> None:
         for i in range(start, start + count, 100):

@@ -170,6 +170,7 @@ def test_devices_are_named_as_torch_names_them(sampler: Sampler, torch: Any) -> 
     ]
 
 
+@pytest.mark.fresh
 def test_sampling_costs_less_than_a_hundredth_of_a_core(sampler: Sampler) -> None:
     sampler.begin(A)
     time.sleep(0.5)
@@ -180,6 +181,7 @@ def test_sampling_costs_less_than_a_hundredth_of_a_core(sampler: Sampler) -> Non
     assert used / 5.0 < 0.01
 
 
+@pytest.mark.fresh
 def test_begin_and_end_stay_quick_beside_a_gpu(sampler: Sampler) -> None:
     sampler.begin(A)  # one job runs all the time, so the others come faster than they are measured
     costs = []
