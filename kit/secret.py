@@ -184,7 +184,7 @@ def _plain_url(url: object) -> str | None:
 
 def _known() -> Iterator[tuple[str, str]]:
     """Names and values of all known keys."""
-    for name in filter(_is_key_name, list(os.environ)):
+    for name in filter(is_key_name, list(os.environ)):
         value = os.environ.get(name, "")
         if len(value) >= _SHORTEST:
             yield name, value
@@ -195,7 +195,8 @@ def _known() -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1024)
-def _is_key_name(name: str) -> bool:
+def is_key_name(name: str) -> bool:
+    """Whether an environment variable is, by its name, a key."""
     # RunPod puts the person's public SSH key into PUBLIC_KEY
     return "PUBLIC" not in name.upper() and bool(_NAMED_LIKE_A_KEY.search(name))
 

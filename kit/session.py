@@ -330,6 +330,7 @@ class Session:
         """Export a handler with what this session has recorded."""
         from kit.emulator.replay import play
         from kit.export import ExportRequest, export
+        from kit.source.saved import compared, saved_path
 
         chosen = self.handler(handler)
         rows = self.store.rows(limit=50, session=self.session_id, handler=chosen.name)
@@ -339,7 +340,7 @@ class Session:
                 path=self.folder() / os.fspath(path),
                 handler=chosen.info,
                 streams=chosen.kind.streams,
-                cells=self.record.cells(),
+                cells=compared(self.record.cells(), saved_path()),
                 jobs=jobs,
                 overwrite=overwrite,
                 verify=verify,

@@ -660,8 +660,11 @@ def test_displays_are_escaped_and_carry_no_html_repr(tmp_path: Path) -> None:
 
 def test_explain_has_every_statement_with_cell_line_and_reason(tmp_path: Path) -> None:
     book = done("import os, sys\nX = 1\nX", "%%handler\ndef handler(job): return X + len(os.sep)")
-    text = repr(export(request_of(book, tmp_path / "w", verify=False)).explain())
-    rows = text.splitlines()
+    bundle = export(request_of(book, tmp_path / "w", verify=False))
+    short = repr(bundle.explain()).splitlines()
+    assert len(short) == 5
+    assert short[-1].startswith("dropped and not listed: 1 x 'only shows something'")
+    rows = repr(bundle.explain(all=True)).splitlines()
     assert len(rows) == 5
     assert rows[0].startswith("kept     In [1], line 1  import os ")
     assert rows[1].startswith("dropped  In [1], line 1  import sys ")

@@ -112,3 +112,18 @@ def test_handler_line_is_the_first_line_that_counts(lines: list[str]) -> None:
     counting = [i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")]
     expected = counting[0] if counting and lines[counting[0]] == "%%handler a" else None
     assert index == expected
+
+
+def test_the_sources_a_cell_ran_with_before_are_kept_with_their_time() -> None:
+    record = Record()
+    for one in (cell(1, "a", "x = 1"), cell(2, "a", "x = 2"), cell(3, "a", "x = 2", ok=False)):
+        record.add(one)
+    assert record.cells()[0].earlier == (("x = 1", 1.0),)
+    record.add(cell(4, "a", "x = 1"))
+    assert record.cells()[0].earlier == (("x = 2", 3.0),)
+    for number in range(5, 40):
+        record.add(cell(number, "a", f"x = {number}"))
+    assert len(record.cells()[0].earlier) == 10
+    record.add(cell(40, "a", "y" * 1_000_000))
+    record.add(cell(41, "a", "z"))
+    assert max(len(source) for source, _ in record.cells()[0].earlier) < 10

@@ -354,6 +354,7 @@ CASES = [
         "state = {'w': 1}\nmodel = dict(state)\ndel state",
         "%%handler\ndef handler(job): return [model, 'state' in globals()]",
         keep=("del state",),
+        questions=("def handler(job): return [model, 'state' in globals()]",),
     ),
     case(
         "comments of kept statements, and a directive each way",
@@ -529,8 +530,10 @@ def test_what_cannot_be_seen_is_told() -> None:
         ("p", "import sys\nsys.path.insert(0, 'lib')\nexec('x = 1')\nx = y = z = eval('1')"),
         HANDLER,
     )
-    notes = "\n".join(book.slice().notes)
-    assert "uses eval()" in notes
+    sliced = book.slice()
+    notes = "\n".join(sliced.notes)
+    assert any(d.kept and d.question and "uses eval()" in d.reason for d in sliced.decisions)
+    assert any(not d.kept and d.question and "uses exec()" in d.reason for d in sliced.decisions)
     assert "sys.path.insert" in notes
     assert "must be in the image" in notes
 
@@ -543,10 +546,24 @@ def test_what_cannot_be_seen_is_told() -> None:
         ("%load_ext autoreload", "is a magic", False),
         ("%pip install x", "installs packages", False),
         ("!pip install x", "installs packages", False),
-        ("!apt-get install ffmpeg", "runs in the notebook only", True),
-        ("%cd /content", "runs in the notebook only", True),
-        ("%env A=B", "runs in the notebook only", True),
-        ("%%bash\nls", "runs in the notebook only", True),
+        ("!apt-get install ffmpeg", "`RUN apt-get update && apt-get install -y ffmpeg`", True),
+        ("!wget -q x.bin && ls", "the image needs `RUN wget -q x.bin` if", True),
+        ("!ls -la | grep x", "only shows something", False),
+        ("!echo x > y", "the image needs `RUN", True),
+        ("%cd /content", "with `WORKDIR /content`", True),
+        ("cd /content", "with `WORKDIR /content`", True),
+        ("%env A=B", "becomes ENV A of the image", False),
+        ("%env HF_TOKEN=abc", "sets HF_TOKEN, which looks like a key", True),
+        ("%env A=$x", "sets A to what Python computes", True),
+        ("%run tools.py", "import what it defines", True),
+        ("%%writefile a.txt\nx", "the image needs that file", True),
+        ("%store -r q", "define them in a cell", True),
+        ("%store", "is a magic", False),
+        ("%%bash\nls", "only shows something", False),
+        ("%%bash\nls\nmake -C x\nmake test", "the image needs `RUN make -C x` and 1 more", True),
+        ("!pip install x --index-url https://u:p@h/", "with a key in the line", True),
+        ("!pip install {name}", "packages that Python names", True),
+        ("exec('q = 1')", "uses exec()", True),
         ("%%html\n<b>", "is a magic", False),
         ("import kit", "is the kit's own", False),
         ("job = kit.run(1)\njob", "is the kit's own", False),

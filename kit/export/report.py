@@ -138,9 +138,15 @@ class Bundle:
         """What happened, as one sentence."""
         return f"{self.handler} is in {self.path} ({self.report.sentence()})."
 
-    def explain(self) -> Explanation:
-        """Why every statement was kept or dropped: cell, line, reason."""
-        return Explanation(self.decisions)
+    def explain(self, all: bool = False) -> Explanation:
+        """Why every statement was kept or dropped: cell, line, reason.
+
+        Parameters
+        ----------
+        all : bool
+            List the kit's own statements, display lines and magics too; else they are counted.
+        """
+        return Explanation(self.decisions, all)
 
     def __repr__(self) -> str:
         return show.bundle_text(self)
@@ -151,9 +157,23 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """The decisions of an export, readable."""
+    """The decisions of an export, readable; ``all`` says whether the quiet ones are listed."""
 
     decisions: tuple[Decision, ...]
+    all: bool = True
+
+    @property
+    def listed(self) -> tuple[Decision, ...]:
+        return tuple(d for d in self.decisions if self.all or not d.quiet)
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """How many decisions of each reason are not listed."""
+        counts: dict[str, int] = {}
+        for decision in self.decisions:
+            if decision.quiet and not self.all:
+                counts[decision.reason] = counts.get(decision.reason, 0) + 1
+        return counts
 
     def __repr__(self) -> str:
         return show.explanation_text(self)

@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from kit.secret import redact
+from kit.source.commands import named
+
 if TYPE_CHECKING:
     from kit.export.report import Bundle, Explanation, Report
     from kit.source.slice import Decision
@@ -61,20 +64,35 @@ def bundle_text(bundle: Bundle) -> str:
 
 def explanation_text(explanation: Explanation) -> str:
     """Every statement with its fate, in plain text."""
-    rows = [
+    rows = _explained(explanation)
+    widths = [max((len(r[i]) for r in rows), default=0) for i in range(3)]
+    lines = [
+        f"{fate:<{widths[0]}}  {place:<{widths[1]}}  {code:<{widths[2]}}  {reason}"
+        for fate, place, code, reason in rows
+    ]
+    return "\n".join([*lines, *_counted(explanation)])
+
+
+def _explained(explanation: Explanation) -> list[tuple[str, str, str, str]]:
+    shown = explanation.listed
+    codes = redact("\n".join(map(_code_line, shown))).split("\n")
+    return [
         (
             ("kept" if d.kept else "dropped") + ("?" if d.question else ""),
             d.statement.place,
-            _code_line(d),
+            code,
             d.reason,
         )
-        for d in explanation.decisions
+        for d, code in zip(shown, codes)
     ]
-    widths = [max((len(r[i]) for r in rows), default=0) for i in range(3)]
-    return "\n".join(
-        f"{fate:<{widths[0]}}  {place:<{widths[1]}}  {code:<{widths[2]}}  {reason}"
-        for fate, place, code, reason in rows
-    )
+
+
+def _counted(explanation: Explanation) -> list[str]:
+    counts = explanation.counted
+    if not counts:
+        return []
+    told = ", ".join(f"{number} x {reason!r}" for reason, number in sorted(counts.items()))
+    return [f"dropped and not listed: {told}; explain(all=True) lists them"]
 
 
 def report_html(report: Report) -> str:
@@ -101,16 +119,9 @@ def bundle_html(bundle: Bundle) -> str:
 
 def explanation_html(explanation: Explanation) -> str:
     """Every statement with its fate, as a table; every text in it escaped."""
-    rows = [
-        [
-            ("kept" if d.kept else "dropped") + (" ?" if d.question else ""),
-            d.statement.place,
-            _code_line(d),
-            d.reason,
-        ]
-        for d in explanation.decisions
-    ]
-    return _frame([_table(["", "where", "statement", "because"], rows, code=(2,))])
+    table = _table(["", "where", "statement", "because"], _explained(explanation), code=(2,))
+    rest = [f'<div style="{_FAINT}">{escape(line)}</div>' for line in _counted(explanation)]
+    return _frame([table, *rest])
 
 
 def _report_parts(report: Report) -> list[str]:
@@ -170,7 +181,9 @@ def _words(text: str) -> str:
 
 def _counts(bundle: Bundle) -> str:
     kept, dropped = len(bundle.kept), len(bundle.dropped)
-    return f"{kept} statement{'s' * (kept != 1)} kept, {dropped} dropped"
+    quiet = sum(d.quiet for d in bundle.decisions)
+    own = f" ({quiet} of them display lines, magics or the kit's own)" if quiet else ""
+    return f"{kept} statement{'s' * (kept != 1)} kept, {dropped} dropped{own}"
 
 
 def _place(decision: Decision) -> str:
@@ -182,9 +195,7 @@ def _code_line(decision: Decision, limit: int = 60) -> str:
     statement = decision.statement
     magic = statement.magic
     if magic is not None and not statement.facts.binds:
-        sign = {"line": "%", "cell": "%%", "shell": "!"}[magic.kind]
-        name = "" if magic.kind == "shell" else magic.name + " "
-        return _one_line(f"{sign}{name}{magic.line}", limit)
+        return _one_line(named(magic), limit)
     code = [line for line in statement.text.split("\n") if not line.lstrip().startswith("#")]
     more = " ..." if len(code) > 1 else ""
     return _one_line((code[0] if code else "") + more, limit)

@@ -184,13 +184,18 @@ class Actions(Scoped, ast.NodeVisitor):
                 self._store(_NOTHING.union(*(roots for _, roots in args)))
             if len(path) == 1 and path[0] in _CHANGES_FIRST and args:
                 self.doing.touches |= args[0][1]
-            if len(path) == 1 and path[0] in _DYNAMIC:
+            if len(path) == 1 and self._is_dynamic(path[0], node):
                 self.dynamic.add(path[0])
         elif id(node) in self._bare and isinstance(node.func, ast.Attribute):
             # a method of a local: of a parameter, or of a part of something global
             for root in self.roots(node.func.value, deep=True):
                 self.doing.calls.append(Call((root, node.func.attr), args, True))
         self.generic_visit(node)
+
+    def _is_dynamic(self, name: str, node: ast.Call) -> bool:
+        if name in ("locals", "vars"):  # `vars(args)` reads one object, `locals()` a function's own
+            return not node.args and self.doing is self.now
+        return name in _DYNAMIC
 
     def visit_Return(self, node: ast.Return) -> None:
         self.doing.returns |= self.roots(node.value)

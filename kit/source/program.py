@@ -81,9 +81,9 @@ class Program:
         self.own: set[int] = set()
         self.own = self._kits_own()
         self.served = self._served()
-        self._judge = Judge(self.code, self.imports, self.served)
+        self.judge = Judge(self.code, self.imports, self.served)
         self.judgements: list[Judgement] = [
-            self._judge.judge(s.facts, shown=s.shown) for s in self.statements
+            self.judge.judge(s.facts, shown=s.shown) for s in self.statements
         ]
         self.changes = self._changes()
 
@@ -231,7 +231,7 @@ class Program:
         """Names whose objects a definition makes ``name`` a part of, or the same as."""
         facts = self.statements[index].facts
         calls = facts.given.get(name, ())
-        return facts.alias.get(name, frozenset()).union(*map(self._judge.returned, calls))
+        return facts.alias.get(name, frozenset()).union(*map(self.judge.returned, calls))
 
     def is_barrier(self, index: int) -> bool:
         """Whether an import below a statement may depend on it having run."""

@@ -7,11 +7,11 @@ import builtins
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from kit.source.commands import fate_of
 from kit.source.program import END, Meaning, Program
 
-_INSTALLERS = ("conda", "mamba", "pip", "pip3", "uv")
-#: magics that do something to the machine, or define names
-_OF_THE_NOTEBOOK = ("bash", "cd", "env", "run", "set_env", "sh", "sx", "writefile")
+#: reasons of which a count is enough
+QUIET = {"is a magic", "is the kit's own", "only shows something"}
 #: methods that do something else each time they run
 _ADDS = {"add", "append", "extend", "insert", "partial_fit", "pop", "push", "register", "remove"}
 #: names that IPython puts into a notebook's namespace
@@ -39,6 +39,8 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
         if name in statement.facts.binds:
             return f"{statement.place} would define it, but that cell raised"
     for unread in program.unreadable:
+        if unread.too_long and name in unread.cell.source:
+            return f"{unread.cell.label} may define it, but {unread.reason}"
         if name in unread.cell.source:
             return f"{unread.cell.label} may define it, but it is not valid Python"
     if hasattr(builtins, name) or name in ("__name__", "__file__"):
@@ -56,6 +58,12 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
                 and name not in statement.facts.binds
             ):
                 return f"only code inside {statement.place} binds it, for itself"
+    for cell in program.cells:
+        if any(name in source for source, _ in cell.earlier):
+            return f"an earlier version of {cell.label} may have defined it, which was edited since"
+    for statement in statements:
+        if "exec" in statement.facts.dynamic:
+            scripts.append(f"{statement.place} uses exec(), which may define it: use plain code")
     return scripts[0] if scripts else "no executed cell defines it"
 
 
@@ -80,7 +88,8 @@ def reason_to_drop(
     if judgement.starts:
         return "becomes the start() at the end of the file", False
     if magic is not None:
-        return _magic_reason(magic.kind, magic.name, magic.line)
+        fate = fate_of(statement)
+        return fate.reason, fate.question
     changed = sorted(set(judgement.changes) & live)
     if index in program.own:
         if changed:
@@ -91,7 +100,7 @@ def reason_to_drop(
         place = program.first_import(name, index)
         if place != index and place in kept:
             return f"`{name}` is imported in {program.statements[place].place} already", False
-    if facts.dynamic and not statement.shown:
+    if facts.dynamic and (not statement.shown or "exec" in facts.dynamic):
         words = ", ".join(f"{word}()" for word in sorted(facts.dynamic))
         return f"uses {words}: what it defines or changes cannot be seen", True
     early = _too_early(program, index, kept)
@@ -131,21 +140,6 @@ def _too_early(program: Program, index: int, kept: Collection[int]) -> str:
     return ""
 
 
-def _magic_reason(kind: str, name: str, line: str) -> tuple[str, bool]:
-    if name in ("load_ext", "reload_ext") or name in ("kit", "job", "kit_load"):
-        return (
-            "is the kit's own" if line.strip() == "kit" or name != "load_ext" else "is a magic",
-            False,
-        )
-    words = line.split()
-    installer = name if kind == "line" else (words or [""])[0]
-    if installer in _INSTALLERS and "install" in words[:2]:
-        return "installs packages; requirements.txt has those that are imported", False
-    if kind == "shell" or name in _OF_THE_NOTEBOOK:
-        return "runs in the notebook only; if the code depends on it, the image must do it", True
-    return "is a magic", False
-
-
 def notes_of(program: Program, kept: Collection[int], moved: Mapping[str, int]) -> list[str]:
     """What a person should know of a slice, one sentence each.
 
@@ -157,7 +151,9 @@ def notes_of(program: Program, kept: Collection[int], moved: Mapping[str, int]) 
         Names whose definition comes below a reader.
     """
     notes = [
-        f"{unread.cell.label} is not Python and was left out."
+        f"{unread.cell.label} was left out: "
+        + (unread.reason if unread.too_long else "it is not Python")
+        + "."
         for unread in program.unreadable
         if unread.cell.ok
     ]
@@ -175,10 +171,6 @@ def notes_of(program: Program, kept: Collection[int], moved: Mapping[str, int]) 
     ]
     for index in sorted(kept):
         statement = program.statements[index]
-        for word in sorted(statement.facts.dynamic):
-            notes.append(
-                f"{statement.place} uses {word}(): names it reads or defines cannot be seen."
-            )
         what = program.judgements[index].settings
         if what.startswith(("sys.path", "os.chdir")):
             notes.append(

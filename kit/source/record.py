@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MAGIC = "%%handler"
+_EARLIER = 10
+_EARLIER_CHARS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class Cell:
         When the run ended, UTC seconds.
     runs : int
         How often the cell has run, whatever its source was then; :class:`Record` counts.
+    earlier : tuple of (str, float)
+        Other sources it ran with before, the last ten, each with the end of its last run;
+        :class:`Record` keeps them.
+    gone : bool
+        Whether the saved notebook no longer has it; see :func:`kit.source.saved.compared`.
     """
 
     number: int | None
@@ -36,6 +43,8 @@ class Cell:
     ok: bool
     time: float
     runs: int = 1
+    earlier: tuple[tuple[str, float], ...] = ()
+    gone: bool = False
 
     @property
     def label(self) -> str:
@@ -63,12 +72,23 @@ class Record:
             # out and in again, so that the order is that of the last run; a run from before its id
             # was known (IPython's own history has none) is this cell too
             before = [c for k in {key, by_source} if (c := self._cells.pop(k, None)) is not None]
-            self._cells[key] = dataclasses.replace(cell, runs=1 + sum(c.runs for c in before))
+            self._cells[key] = dataclasses.replace(
+                cell, runs=1 + sum(c.runs for c in before), earlier=_earlier(before, cell.source)
+            )
 
     def cells(self) -> tuple[Cell, ...]:
         """The last run of each cell, in order of execution; those that raised have ``ok=False``."""
         with self._lock:
             return tuple(self._cells.values())
+
+
+def _earlier(before: Sequence[Cell], source: str) -> tuple[tuple[str, float], ...]:
+    """Sources a cell ran with before, but for the one it has now."""
+    if all(not c.earlier and c.source == source for c in before):
+        return ()
+    runs = {s: t for c in before for s, t in (*c.earlier, (c.source, c.time))}
+    runs.pop(source, None)
+    return tuple((s, t) for s, t in runs.items() if len(s) <= _EARLIER_CHARS)[-_EARLIER:]
 
 
 def handler_line(lines: Sequence[str]) -> int | None:

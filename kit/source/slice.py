@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kit.handler import HandlerVersion
+from kit.source.commands import machine_of
 from kit.source.demand import Demand
+from kit.source.doubts import Doubts
 from kit.source.facts import Facts
 from kit.source.order import arrange
 from kit.source.program import Program
-from kit.source.reasons import notes_of, reason_to_drop
+from kit.source.reasons import QUIET, notes_of, reason_to_drop
 from kit.source.record import Cell
 from kit.source.statements import Statement
 
@@ -33,12 +35,15 @@ class Decision:
         A phrase: ``defines `model`, which `handler` reads``.
     question : bool
         Whether the source alone could not settle it.
+    quiet : bool
+        Whether nobody needs to read it: the kit's own, a display line, a magic that changed nothing.
     """
 
     statement: Statement
     kept: bool
     reason: str
     question: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,10 @@ class Slice:
         Names that were asked for and that no kept statement defines, each with the reason.
     notes : tuple of str
         What a person should know, one sentence each.
+    env : tuple of (str, str)
+        Variables that ``%env`` set: ENV of the image. Never one that looks like a key.
+    pip_lines : tuple of str
+        What stood behind each ``pip install`` of the notebook; ``shlex.split`` gives its arguments.
     """
 
     decisions: tuple[Decision, ...]
@@ -65,6 +74,8 @@ class Slice:
     barriers: tuple[bool, ...]
     missing: dict[str, str]
     notes: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    pip_lines: tuple[str, ...] = ()
 
 
 def slice_cells(cells: Sequence[Cell], handler: HandlerVersion) -> Slice:
@@ -89,6 +100,7 @@ class _Slicer:
         self.program = program
         self.statements = program.statements
         self.demand = Demand(program)
+        self.doubts = Doubts(program, ())
 
     def slice(self) -> Slice:
         self.demand.start()
@@ -99,13 +111,17 @@ class _Slicer:
         self._stars()
         self.demand.settle()
         kept = self.demand.kept
+        self.doubts = Doubts(self.program, kept)
         order, conflicts = arrange(self.program, kept, self.demand.edges)
+        machine = machine_of(self.statements)
         return Slice(
             decisions=tuple(self._decision(i) for i in range(len(self.statements))),
             kept=tuple(self.statements[i] for i in order),
             barriers=tuple(self.program.is_barrier(i) for i in order),
             missing=self.demand.missing,
             notes=(*notes_of(self.program, kept, self.demand.moved), *conflicts),
+            env=machine.env,
+            pip_lines=machine.pip_lines,
         )
 
     def _first_thoughts(self) -> None:
@@ -204,12 +220,15 @@ class _Slicer:
     def _decision(self, index: int) -> Decision:
         statement, kept = self.statements[index], self.demand.kept
         if index in kept:
-            return Decision(statement, True, kept[index], index in self.demand.questions)
+            doubt = self.doubts.about(index)
+            reason = f"{kept[index]}; {doubt}" if doubt else kept[index]
+            question = bool(doubt) and statement.directive != "keep"
+            return Decision(statement, True, reason, question or index in self.demand.questions)
         judgement = self.program.judgements[index]
         names = {*judgement.changes, *judgement.asks, *judgement.receives}
         live = {n for n in names if self.demand.live(n, index)}
         reason, question = reason_to_drop(self.program, index, live, kept)
-        return Decision(statement, False, reason, question)
+        return Decision(statement, False, reason, question, not question and reason in QUIET)
 
 
 def _quoted(names: Iterable[str]) -> str:

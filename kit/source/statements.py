@@ -18,6 +18,10 @@ from kit.source.record import Cell, handler_line
 _TRANSPARENT = ("time", "capture", "prun")
 _SHELL = {"system", "getoutput"}
 _MAIN = "__main__"
+#: IPython takes these without their % sign if nothing else is in the cell
+_AUTOMAGIC = {"cd", "conda", "mamba", "micromamba", "pip", "pushd", "run", "set_env", "uv"}
+#: a longer cell is not read: as Python it would take seconds and gigabytes
+MAX_CELL_CHARS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,11 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A cell that is not Python even after IPython's transformations."""
+    """A cell that is not Python even after IPython's transformations, or is too long to be read."""
 
     cell: Cell
     reason: str
+    too_long: bool = False
 
 
 def split(cell: Cell, position: int) -> list[Statement] | Unreadable:
@@ -92,6 +97,13 @@ def split(cell: Cell, position: int) -> list[Statement] | Unreadable:
     position : int
         Rank of the cell in the record, copied into each statement.
     """
+    if len(cell.source) > MAX_CELL_CHARS:
+        return Unreadable(
+            cell,
+            f"it has {len(cell.source) / 1e6:,.0f} MB of source, and a cell is read up to "
+            f"{MAX_CELL_CHARS / 1e6:.0f} MB: put its data into a file beside the notebook",
+            too_long=True,
+        )
     lines = cell.source.splitlines()
     at = handler_line(lines)
     if at is not None:
@@ -104,6 +116,7 @@ def split(cell: Cell, position: int) -> list[Statement] | Unreadable:
 
 
 def _split(cell: Cell, position: int, typed: str, offset: int) -> Iterator[Statement]:
+    typed = _signed(typed)
     try:
         tree = ast.parse(typed)
         source, lines_of = typed, None
@@ -130,6 +143,15 @@ def _split(cell: Cell, position: int, typed: str, offset: int) -> Iterator[State
                 cell, position, number, part_text, part, facts_of(part), gap, shown, magic,
                 directive, guarded,
             )  # fmt: skip
+
+
+def _signed(typed: str) -> str:
+    """A cell of one line such as ``pip install x`` with the % sign that IPython puts there."""
+    lines = [line for line in typed.splitlines() if line.strip()]
+    words = lines[0].split() if len(lines) == 1 else []
+    if words[1:] and words[0] in _AUTOMAGIC and words[1][0] not in "=,":
+        return typed.replace(lines[0].strip(), "%" + lines[0].strip(), 1)
+    return typed
 
 
 def _transform(source: str) -> str:
