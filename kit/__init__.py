@@ -24,6 +24,8 @@ __all__ = [
     "KitError",
     "PayloadError",
     "RegistrationError",
+    "RunpodError",
+    "Secret",
     "StoreError",
     "TargetError",
     "UsageError",
@@ -35,6 +37,7 @@ __all__ = [
     "map",
     "memory",
     "panel",
+    "pods",
     "run",
     "samples",
     "serve",
@@ -63,6 +66,7 @@ from kit.api import (  # noqa: E402 - after the guard
     map,
     memory,
     panel,
+    pods,
     run,
     samples,
     serve,
@@ -80,11 +84,13 @@ from kit.errors import (  # noqa: E402
     KitError,
     PayloadError,
     RegistrationError,
+    RunpodError,
     StoreError,
     TargetError,
     UsageError,
 )
 from kit.job import Job, JobState, Wire  # noqa: E402
+from kit.secret import Secret  # noqa: E402
 
 
 def load_ipython_extension(ip: _Any) -> None:

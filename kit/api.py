@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kit.export import Bundle, Report
     from kit.handler import Handler
     from kit.job import Job
+    from kit.secret import Secret
     from kit.serving import Serving
     from kit.session import Session
 
@@ -198,6 +199,39 @@ def samples(*, this_session: bool = True) -> pandas.DataFrame:
 
     s = session()
     return samples_frame(s.store, session=s.session_id if this_session else None)
+
+
+def pods(key: str | Secret | None = None, *, probe: bool = True) -> pandas.DataFrame:
+    """List the pods of your RunPod account, and whether their Jupyter answers. Costs nothing.
+
+    Blocks for one request to RunPod's REST API v2, and up to 8 s for the Jupyter servers, asked all at
+    once.
+
+    Parameters
+    ----------
+    key : str, Secret or None
+        None: ``RUNPOD_API_KEY``, else the file that ``runpod config`` wrote. Never stored or shown.
+    probe : bool
+        Whether to ask each running pod's Jupyter server.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``id``, ``name``, ``gpu`` (missing for a CPU pod), ``gpu_count``, ``state`` (RunPod's),
+        ``cost_per_hour_usd`` (what it costs now), ``jupyter`` (``answers``, ``answers, token
+        unknown``, ``wrong token``, ``does not answer``, ``no port 8888/http``, ``not running`` ...;
+        missing without `probe`).
+
+    Raises
+    ------
+    UsageError
+        There is no key; the message names the places where one is looked for.
+    RunpodError
+        RunPod refused, in its own words, or could not be reached.
+    """
+    from kit.podlist import listed
+
+    return listed(key, probe=probe)
 
 
 def panel(*, all_sessions: bool = False) -> None:

@@ -8,6 +8,7 @@
     ├── PayloadError        a value that cannot travel as JSON; ``.path`` says where
     ├── StoreError          the journal cannot be read or written
     ├── TargetError         the place where jobs should run cannot take them
+    │   └── RunpodError     RunPod's API refused or cannot be reached; ``.status``
     ├── ExportError         a bundle cannot be planned, checked or written
     └── JobError            what ``await job`` and ``job.result()`` raise
         ├── JobFailed       the handler raised, returned ``error``, or its result would be lost
@@ -60,6 +61,21 @@ class StoreError(KitError):
 
 class TargetError(KitError):
     """A target is unknown or cannot take jobs."""
+
+
+class RunpodError(TargetError):
+    """RunPod's API refused, in its own words, or could not be reached.
+
+    Parameters
+    ----------
+    message : str
+    status : int or None
+        The HTTP status of the answer; None if there was none, or none that makes sense.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ExportError(KitError):

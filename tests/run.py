@@ -1,6 +1,9 @@
 """Runs the tests: fetches chromium where it may, then starts pytest with whatever it was given.
 
 python tests/run.py [--strict-skips] [pytest's own arguments]
+
+The files are spread over the processors, each file in one process: most of a test's time is waiting
+for kernels, browsers and workers. ``-n 0`` runs all in this process, for a debugger.
 """
 
 from __future__ import annotations
@@ -30,6 +33,18 @@ def fetch_chromium() -> None:
     subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", "chromium"], **quiet)
 
 
+def spread(arguments: list[str]) -> list[str]:
+    """Give pytest's arguments for several processes, unless the person has said how many."""
+    if any(a.startswith(("-n", "--numprocesses")) for a in arguments):
+        return []
+    # the slow files (browser, kernel, install) lie in folders, which come first: keep that order, so
+    # that none of them is left for the end
+    processes = max(2, min(4, os.cpu_count() or 1))
+    return ["-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
 if __name__ == "__main__":
     fetch_chromium()
-    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=ROOT).returncode)
+    given = sys.argv[1:]
+    command = [sys.executable, "-m", "pytest", *spread(given), *given]
+    sys.exit(subprocess.run(command, cwd=ROOT).returncode)

@@ -21,16 +21,25 @@ PROMISED = {
     # a handler's way out
     *("export", "verify", "load", "serve", "doctor", "free", "Bundle", "Report"),
     # places to run
-    *("Pod", "Endpoint", "Secret"),
+    *("Pod", "Endpoint", "Secret", "pods"),
     # what can go wrong
     *("KitError", "RegistrationError", "UsageError", "PayloadError", "StoreError", "TargetError"),
-    *("ExportError", "JobError", "JobFailed", "JobTimedOut", "JobCancelled", "JobLost"),
+    *(
+        "RunpodError",
+        "ExportError",
+        "JobError",
+        "JobFailed",
+        "JobTimedOut",
+        "JobCancelled",
+        "JobLost",
+    ),
 }
 #: those that work today
 WORKING = {
     *("run", "map", "debug", "use", "jobs", "events", "samples", "panel", "timeline", "memory"),
     *(
         "export",
+        "pods",
         "serve",
         "verify",
         "Job",

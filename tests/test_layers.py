@@ -36,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "job",
         ),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
-        *("batch", "policy", "posted", "secret", "shapes", "span", "walk"),
+        *("batch", "podinfo", "policy", "posted", "secret", "shapes", "span", "walk"),
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (
@@ -61,6 +61,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "gpu",
             "growth",
             "rss",
+            "runpod_api",
             "sampler",
             "targets",
             "trace",
@@ -73,7 +74,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # where a person comes in
     "entry": (
         *("__init__", "api", "debugging", "extension", "intake", "line", "magic", "notebook"),
-        *("cli", "verifying", "registration", "sdk", "serving", "session", "status", "waiting"),
+        *(
+            "cli",
+            "podlist",
+            "verifying",
+            "registration",
+            "sdk",
+            "serving",
+            "session",
+            "status",
+            "waiting",
+        ),
     ),
 }
 #: which rooms a room may import besides itself
@@ -89,7 +100,7 @@ BELOW = {
 EDGE = {
     "PIL": ("export.images",),
     "IPython": ("extension", "magic", "notebook", "source", "views"),
-    "aiohttp": ("emulator",),
+    "aiohttp": ("emulator", "podlist", "runpod_api"),
     "anywidget": ("views",),
     "ipywidgets": ("views",),
     "matplotlib": ("views.plots",),
@@ -100,6 +111,7 @@ EDGE = {
     "pyflakes": ("export",),
     "pynvml": ("gpu",),
     "runpod": ("sdk", "export"),
+    "tomli": ("runpod_api",),
     "torch": ("gpu", "sampler"),
 }
 

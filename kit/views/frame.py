@@ -29,11 +29,14 @@ from kit.events import (
 )
 
 if TYPE_CHECKING:
+    from kit.podinfo import PodInfo
     from kit.rows import JobRow
     from kit.store import Store
 
 MIB = 2**20
 MEMORY_KINDS = ("vram", "rss")
+#: as RunPod's contract spells them; others are added as they come
+POD_STATES = ("PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED")
 SAMPLE_KINDS = ("vram", "torch_allocated", "torch_reserved", "rss")
 
 
@@ -193,6 +196,35 @@ def samples_frame(
 
 def _states(state: JobState | str | Collection[JobState]) -> Collection[JobState]:
     return [JobState(state)] if isinstance(state, str) else [JobState(one) for one in state]
+
+
+def pods_frame(pods: Sequence[PodInfo], jupyter: Sequence[str | None]) -> pd.DataFrame:
+    """Pods as a table, in the order given.
+
+    Parameters
+    ----------
+    pods : sequence of PodInfo
+    jupyter : sequence of str or None
+        For each, what its Jupyter server said; None if it was not asked.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``id``, ``name``, ``gpu`` (missing for a CPU pod), ``jupyter`` string; ``gpu_count`` Int64;
+        ``state`` category; ``cost_per_hour_usd`` Float64.
+    """
+    frame: pd.DataFrame = pd.DataFrame(
+        {
+            "id": _text(pod.id for pod in pods),
+            "name": _text(pod.name for pod in pods),
+            "gpu": _text(pod.gpu for pod in pods),
+            "gpu_count": _whole(pod.gpu_count for pod in pods),
+            "state": _category((pod.status for pod in pods), POD_STATES),
+            "cost_per_hour_usd": _real(pod.cost_per_hour_usd for pod in pods),
+            "jupyter": _text(jupyter),
+        }
+    )
+    return frame
 
 
 def _total(memory: tuple[MemoryUse, ...]) -> MemoryUse | None:
