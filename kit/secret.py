@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
-from kit.shapes import mask_shapes, shapes_in
+from kit.scan import shapes_in
+from kit.shapes import mask_shapes
 
 MASK = "[redacted]"
 
@@ -105,10 +106,13 @@ class SecretHit:
         From 1.
     kind : str
         What it looks like, e.g. ``RunPod key`` or ``the value of HF_TOKEN``; never the key itself.
+    known : bool
+        Whether it is the value of a variable or of a :class:`Secret`, and no guess.
     """
 
     line: int
     kind: str
+    known: bool = False
 
 
 def redact(text: str) -> str:
@@ -148,7 +152,7 @@ def find_secrets(text: str) -> list[SecretHit]:
         for form in _forms(value):
             at = text.find(form)
             while at >= 0:
-                hits.append(SecretHit(text.count("\n", 0, at) + 1, f"the value of {name}"))
+                hits.append(SecretHit(text.count("\n", 0, at) + 1, f"the value of {name}", True))
                 at = text.find(form, at + len(form))
     return sorted(set(hits), key=lambda hit: (hit.line, hit.kind))
 

@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         ),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
         *("batch", "podinfo", "policy", "posted", "secret", "shapes", "span", "walk"),
+        "scan",
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (

@@ -316,7 +316,9 @@ def test_sixty_planted_keys_are_found_and_none_is_repeated() -> None:
 
 def test_a_known_key_is_found_in_every_form(canary: str) -> None:
     for name, form in forms(canary).items():
-        assert SecretHit(2, "the value of ZEBRA_API_KEY") in find_secrets(f"x\n{form}\n"), name
+        assert SecretHit(2, "the value of ZEBRA_API_KEY", True) in find_secrets(f"x\n{form}\n"), (
+            name
+        )
     assert "Zebra" not in repr(find_secrets(canary))
 
 

@@ -98,7 +98,7 @@ def export(request: ExportRequest) -> Bundle:
     check.check_handler(plan.rendered, plan.sliced)
     # test_input.json was looked through when its job was chosen, and may be large
     others = ("requirements.txt", "Dockerfile")
-    check.check_secrets(plan.rendered, [(name, plan.files[name]) for name in others])
+    waived = check.check_secrets(plan.rendered, [(name, plan.files[name]) for name in others])
     about = {
         "kit": _version(),
         "handler": request.handler.name,
@@ -125,7 +125,7 @@ def export(request: ExportRequest) -> Bundle:
         files=names,
         report=report,
         decisions=plan.sliced.decisions,
-        notes=plan.notes,
+        notes=(*plan.notes, *waived),
     )
 
 

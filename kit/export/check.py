@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterable
 
 from kit.errors import ExportError
 from kit.export.render import Rendered
 from kit.source.slice import Slice
+
+#: the comment that lets through what looks like a key
+NOT_A_SECRET = "kit: not-a-secret"  # noqa: S105
 
 
 def check_handler(rendered: Rendered, sliced: Slice) -> None:
@@ -67,14 +72,22 @@ def _check_names(rendered: Rendered, sliced: Slice) -> None:
     )
 
 
-def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> None:
-    """Refuse to write what looks like a key. The message never holds it.
+def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Refuse to write what looks like a key. No message ever holds it.
+
+    ``# kit: not-a-secret`` behind a value, or alone on the line above it, says that what looks like
+    a key is none. It cannot say so of a value that a variable of this environment holds.
 
     Parameters
     ----------
     rendered : Rendered
     others : iterable of tuple of str
         Name and text of the other files.
+
+    Returns
+    -------
+    tuple of str
+        A sentence for everything that was let through.
 
     Raises
     ------
@@ -84,10 +97,15 @@ def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> None
     from kit.secret import find_secrets
 
     parts = []
+    waived = []
+    harmless = _said_harmless(rendered.text)
     for hit in find_secrets(rendered.text):
         statement = rendered.statement_at(hit.line)
         where = statement.cell.label if statement else f"line {hit.line} of handler.py"
-        parts.append(f"{hit.kind} in {where}")
+        if hit.line in harmless and not hit.known:
+            waived.append(f"{hit.kind} in {where} is written: `# {NOT_A_SECRET}` stands beside it.")
+        else:
+            parts.append(f"{hit.kind} in {where}")
     for name, text in others:
         parts += [f"{hit.kind} in line {hit.line} of {name}" for hit in find_secrets(text)]
     if parts:
@@ -95,8 +113,31 @@ def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> None
             "the export would hold a secret: "
             + "; ".join(dict.fromkeys(parts))
             + '. Read it from the environment instead: os.environ["NAME"], and set NAME on the '
-            "endpoint."
+            f"endpoint. If it is none, write `# {NOT_A_SECRET}` behind it."
         )
+    return tuple(dict.fromkeys(waived))
+
+
+def _said_harmless(text: str) -> set[int]:
+    """Lines of which a comment says that they hold no secret."""
+    if NOT_A_SECRET not in text:
+        return set()
+    lines: set[int] = set()
+    begun: dict[int, int] = {}  # last line of a string of several lines, and its first
+    starts: list[int] = []  # f-strings are several tokens from 3.12 on
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        name = tokenize.tok_name[token.type]
+        if name == "STRING":
+            begun[token.end[0]] = token.start[0]
+        elif name == "FSTRING_START":
+            starts.append(token.start[0])
+        elif name == "FSTRING_END":
+            begun[token.end[0]] = starts.pop()
+        elif token.type == tokenize.COMMENT and token.string.lstrip("# ").strip() == NOT_A_SECRET:
+            last = token.start[0]
+            alone = not token.line[: token.start[1]].strip()
+            lines |= {last + 1} if alone else set(range(begun.get(last, last), last + 1))
+    return lines
 
 
 def workspace_notes(text: str) -> list[str]:
