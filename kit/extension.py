@@ -36,7 +36,10 @@ def unload(ip: Any) -> None:
     notebook.remove()
     if matcher in ip.Completer.custom_matchers:
         ip.Completer.custom_matchers.remove(matcher)
-    for kind, names in (("cell", ("handler",)), ("line", ("handler", "job", "kit"))):
+    for kind, names in (
+        ("cell", ("handler", "kit_load")),
+        ("line", ("handler", "job", "kit", "kit_load")),
+    ):
         for name in names:
             ip.magics_manager.magics[kind].pop(name, None)
     api._session = None

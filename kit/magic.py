@@ -13,6 +13,7 @@ from kit import api
 from kit.errors import KitError, UsageError
 from kit.job import Job
 from kit.line import HelpAsked, options, parse, parser, read_json
+from kit.loading import HELP, parse_load
 from kit.session import Session
 from kit.status import status_text
 
@@ -54,6 +55,22 @@ class KitMagics(Magics):
             raise MagicError(
                 "%%handler goes on the first line of a cell, above the code it registers."
             )
+
+    @no_var_expand
+    @line_cell_magic
+    def kit_load(self, line: str, cell: str | None = None) -> None:  # noqa: ARG002 - IPython's
+        """Measure what this cell costs in time and memory; ``%%kit_load --help``.
+
+        As with ``%%handler``, a good line is taken off and never comes here.
+        """
+        try:
+            parse_load(line)
+        except HelpAsked:
+            print(HELP)
+        except UsageError as exc:
+            raise MagicError(str(exc)) from None
+        else:
+            raise MagicError("%%kit_load goes on the first line of the cell that it measures.")
 
     @no_var_expand
     @line_magic

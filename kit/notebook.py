@@ -28,13 +28,14 @@ from kit.errors import KitError, RegistrationError, UsageError
 from kit.inspection import static_findings
 from kit.job import Job
 from kit.line import HandlerLine, HelpAsked, parse
+from kit.loading import Load, parse_load
 from kit.payload import decode
 from kit.registration import Cell, register
 from kit.request import make
 from kit.sdk import SdkHook
 from kit.session import Session
 from kit.source.record import Cell as RecordedCell
-from kit.source.record import handler_line
+from kit.source.record import handler_line, load_line
 
 _NONE: Any = object()
 _MAGIC = re.compile(r"\s*%%handler(?=\s|$)(.*)", re.DOTALL)
@@ -50,22 +51,33 @@ def line_of(source: str) -> str | None:
     return found[1].strip() if found else None
 
 
+def load_of(source: str) -> str | None:
+    """What stands after ``%%kit_load`` in a cell; None if it is not there."""
+    lines = source.splitlines()
+    index = load_line(lines)
+    return None if index is None else lines[index].partition("%%kit_load")[2].strip()
+
+
 def transform(lines: list[str]) -> list[str]:
-    """Blank a ``%%handler`` line that parses; otherwise put it first, so that its magic speaks.
+    """Blank the kit's own lines that parse; otherwise put one first, so that its magic speaks.
 
     Pure: IPython calls it twice a cell and again to check completeness.
     """
-    index = handler_line(lines)
-    if index is None:
-        return lines
-    text = line_of("".join(lines))
-    try:
-        parse(text or "")
-    except (UsageError, HelpAsked):
-        rest = [*lines[:index], *lines[index + 1 :]]
-        # IPython refuses a cell magic without a body before it would run it
-        return [lines[index].rstrip("\n") + "\n", *(rest or ["\n"])]
-    return [*lines[:index], "\n", *lines[index + 1 :]]
+    for find, text_of, check in (
+        (load_line, load_of, parse_load),
+        (handler_line, line_of, parse),
+    ):
+        index = find(lines)
+        if index is None:
+            continue
+        try:
+            check(text_of("".join(lines)) or "")
+        except (UsageError, HelpAsked):
+            rest = [*lines[:index], *lines[index + 1 :]]
+            # IPython refuses a cell magic without a body before it would run it
+            return [lines[index].rstrip("\n") + "\n", *(rest or ["\n"])]
+        lines = [*lines[:index], "\n", *lines[index + 1 :]]
+    return lines
 
 
 class _Running:
@@ -90,6 +102,7 @@ class Notebook:
     def __init__(self, ip: Any, session: Session) -> None:
         self.ip, self.session = ip, session
         self._handler_cell: _Running | None = None
+        self._load: Load | None = None
         self._depth = 0
         self._undo: list[Callable[[], None]] = []
         self._sdk = SdkHook(self._on_start, session.progress)
@@ -192,6 +205,7 @@ class Notebook:
             return
         self.session.cell = info
         source = info.raw_cell or ""
+        self._begin_load(source)
         text = line_of(source)
         if text is None:
             return
@@ -210,10 +224,37 @@ class Notebook:
         # a pasted `argparse` guard must not see the kernel's own arguments
         sys.argv = ["handler.py"]
 
+    def _begin_load(self, source: str) -> None:
+        label = load_of(source)
+        if label is None:
+            return
+        try:
+            self._load = Load(self.session, parse_load(label), self.ip.execution_count)
+        except (UsageError, HelpAsked):
+            return  # the cell magic speaks
+        except Exception as exc:  # no journal: the cell runs all the same, unmeasured
+            print(f"%%kit_load cannot measure this cell: {exc}", file=sys.stderr)
+
+    def _end_load(self, result: Any) -> None:
+        load, self._load = self._load, None
+        if load is None:
+            return
+        error = None if result is None else (result.error_before_exec or result.error_in_exec)
+        trouble = None
+        if error is not None:
+            trouble = f"the cell raised {type(error).__name__}"
+        elif result is None:
+            trouble = "the cell was interrupted"
+        try:
+            print(load.end(trouble))
+        except Exception as exc:
+            print(f"%%kit_load could not measure this cell: {exc}", file=sys.stderr)
+
     def _after(self, result: Any) -> None:
         self._depth = max(0, self._depth - 1)
         if self._depth:
             return
+        self._end_load(result)
         running, self._handler_cell = self._handler_cell, None
         try:
             if running is not None:

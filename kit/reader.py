@@ -22,6 +22,7 @@ from kit.events import Event, JobKey, JobState, JobView, Sample
 from kit.fold import fold
 from kit.handler import HandlerKind, HandlerVersion
 from kit.rows import JobRow
+from kit.span import Span
 
 #: keys in one query
 _KEYS = 500
@@ -183,6 +184,28 @@ class Reader:
                 parameters.append(value)
         with self._reading():
             return rows.read_samples(self._one, where, parameters)
+
+    def spans(self, *, since: float | None = None, session: str | None = None) -> list[Span]:
+        """Model loads and setups that began from ``since`` (UTC seconds) on, the newest 1,000, by start.
+
+        One without an end lasts, or its kernel died in it.
+        """
+        where, parameters = "TRUE", []
+        for condition, value in (("started_at >= ?", since), (_OF_SESSION, session)):
+            if value is not None:
+                where += f" AND {condition}"
+                parameters.append(value)
+        with self._reading():
+            text = self._one(
+                "SELECT json_group_array(json_array(key, label, kind, "
+                f"{rows.real('started_at')}, {rows.real('ended_at')}, detail)) FROM (SELECT * FROM "
+                f"spans WHERE {where} ORDER BY started_at DESC, key DESC LIMIT 1000)",
+                parameters,
+            )[0]
+        return [
+            Span(key, label, kind, float(start), None if end is None else float(end), detail)
+            for key, label, kind, start, end, detail in reversed(_loads(text))
+        ]
 
     def handlers(self, session: str | None = None) -> list[HandlerVersion]:
         """Handler versions in the order they were registered; of all sessions if none is named."""

@@ -79,13 +79,14 @@ class JobRow:
     done: str | None = None
 
 
-def _real(column: str) -> str:
+def real(column: str) -> str:
+    """An expression for a number that loses none of its digits on the way through JSON."""
     # SQLite's JSON writes 15 digits; a time in seconds needs 17
     return f"CASE WHEN {column} IS NOT NULL THEN printf('%!.17g', {column}) END"
 
 
 _EVENT = (
-    f"json_array(seq, job_key, attempt, kind, {_real('time')}, data, payload, payload_file)",
+    f"json_array(seq, job_key, attempt, kind, {real('time')}, data, payload, payload_file)",
     "seq, job_key, attempt, kind, time, data, payload, payload_file",
 )
 _ROW_COLUMNS = (
@@ -93,7 +94,7 @@ _ROW_COLUMNS = (
     "ended_at, delay_ms, execution_ms, facts, n_chunks, n_findings, cancel_asked, stuck, seq"
 )
 _REALS = ("submitted_at", "started_at", "ended_at", "delay_ms", "execution_ms")
-_ROW_VALUES = ", ".join(_real(c) if c in _REALS else c for c in _ROW_COLUMNS.split(", "))
+_ROW_VALUES = ", ".join(real(c) if c in _REALS else c for c in _ROW_COLUMNS.split(", "))
 
 
 def _pages(one: One, page: Callable[[int, int | None], tuple[str, list[Any]]]) -> Iterator[Any]:
@@ -245,8 +246,8 @@ def read_samples(one: One, where: str, parameters: Sequence[Any]) -> list[Sample
         # the last time comes back as a number, not as text: the next page starts exactly there
         text, at, _ = one(
             f"""
-            SELECT json_group_array(json_array(id, {_real("time")}, kind, device, used_bytes,
-                                               total_bytes, {_real("utilization")})), max(time), 0
+            SELECT json_group_array(json_array(id, {real("time")}, kind, device, used_bytes,
+                                               total_bytes, {real("utilization")})), max(time), 0
             FROM (SELECT * FROM samples WHERE (time, id) > (?, ?) AND {where}
                   ORDER BY time, id LIMIT {_MAX_ROWS})
             """,

@@ -18,7 +18,7 @@ from kit.errors import StoreError
 from kit.events import REAL_ENDS
 
 #: raised with every change of the tables; a journal with a higher one is refused
-VERSION = 1
+VERSION = 2
 #: seconds to wait for another process that writes
 BUSY_S = 5.0
 #: the oldest SQLite with everything used here; JSON functions are looked for separately
@@ -103,6 +103,23 @@ CREATE TABLE handlers (
 CREATE TABLE payload_files (hash TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+#: since tables 2: model loads and other stretches with a name that are no jobs
+_SPANS = """
+CREATE TABLE spans (
+    session INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    label TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at REAL,               -- NULL while it lasts, and for ever if its kernel died in it
+    detail TEXT NOT NULL,
+    PRIMARY KEY (session, key)
+);
+CREATE INDEX spans_by_time ON spans(started_at);
+"""
+#: what brings the tables of an older journal to the next number
+_CHANGES = {1: _SPANS}
 
 _THIS_ATTEMPT = "key = new.job_key AND attempt = new.attempt"
 
@@ -245,7 +262,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
-            for statement in _statements(_TABLES + _TRIGGERS):
+            for statement in _statements(_TABLES + _SPANS + _TRIGGERS):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
         elif found > VERSION:
@@ -253,6 +270,11 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                 f"the journal {path} was written by a newer kit (tables {found}, this one knows "
                 f"{VERSION}). Update handler-kit, or set KIT_HOME to another folder."
             )
+        elif found < VERSION:
+            for step in range(found, VERSION):
+                for statement in _statements(_CHANGES[step]):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kit.views.card import Card
 
 _TEND_S = 5.0
+_log = logging.getLogger("kit.session")
 
 
 class Session:
@@ -78,6 +80,8 @@ class Session:
         self.cards: dict[str, Card] = {}
         #: model loads and setups; every card and panel shows them
         self.spans = Spans()
+        self.spans.subscribe(self._keep_spans)
+        self._kept_spans = 0
         #: the cell that is running, any object that differs per cell; None between cells
         self.cell: object = None
         self.waiting = Waiting(self)
@@ -136,6 +140,14 @@ class Session:
 
     def _write_worker(self, handler: Handler, folder: Path) -> None:
         self.export_to(folder, handler, verify=False)
+
+    def _keep_spans(self) -> None:
+        self._kept_spans, fresh = self.spans.after(self._kept_spans)
+        for span in fresh:
+            try:
+                self.store.put_span(span)
+            except StoreError as error:  # the bar is still on the screen
+                _log.warning("%s is not in the journal: %s", span.label, error)
 
     @property
     def sampler(self) -> Sampler:

@@ -24,6 +24,7 @@ from kit.events import Event, Sample
 from kit.handler import HandlerVersion
 from kit.reader import Reader
 from kit.rows import JobRow
+from kit.span import Span
 from kit.writer import Writer
 
 __all__ = ["JobRow", "Store"]
@@ -175,6 +176,18 @@ class Store(Reader):
         with self._writer.lock, schema.store_errors(self.path):
             self._check()
             self._writer.insert_handler(version)
+
+    def put_span(self, span: Span) -> None:
+        """Keep a model load or setup of this session; one with the same key is replaced.
+
+        Raises
+        ------
+        StoreError
+        """
+        self._check()
+        with self._writer.lock, schema.store_errors(self.path):
+            self._check()
+            self._writer.insert_span(span)
 
     def recover(self) -> int:
         """Mark unfinished jobs of sessions that died LOST; returns how many. Called by ``open``.

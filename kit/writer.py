@@ -24,6 +24,7 @@ from kit import lock, schema, spill
 from kit.codec import encode
 from kit.events import Ended, Event, EventKind, Sample, Started
 from kit.handler import HandlerVersion
+from kit.span import Span
 
 #: rows in one statement; older SQLite takes 999 parameters only
 ROWS = 2048 if sqlite3.sqlite_version_info >= (3, 32, 0) else 64
@@ -228,6 +229,19 @@ class Writer:
         self.connection.execute(
             "INSERT OR REPLACE INTO handlers VALUES (?, ?, ?, ?)",
             (self._session, version.name, version.version, _storable(text)),
+        )
+
+    def insert_span(self, span: Span) -> None:
+        """Insert a span of this session, or replace the one with its key."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._session,
+                *(_storable(text) for text in (span.key, span.label, span.kind)),
+                span.started_at,
+                span.ended_at,
+                _storable(span.detail),
+            ),
         )
 
     def data_version(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from kit.export.render import render_handler
 from kit.handler import HandlerKind, HandlerVersion, kind_of
-from kit.source.record import Cell, Record, handler_line
+from kit.source.record import Cell, Record, handler_line, without_kit_lines
 from kit.source.slice import Slice, slice_cells
 
 
@@ -33,8 +33,7 @@ class Notebook:
         self.count += 1
         lines = source.splitlines()
         at = handler_line(lines)
-        if at is not None:
-            lines[at] = ""
+        lines = without_kit_lines(lines)
         ok = True
         try:
             # as a kernel does: tracebacks name the cell and show its lines

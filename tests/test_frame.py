@@ -27,6 +27,7 @@ from kit.events import (
     Started,
     Stuck,
 )
+from kit.span import Span
 from kit.store import Store
 from kit.views.frame import events_frame, jobs_frame, samples_frame
 
@@ -359,3 +360,20 @@ def test_samples_are_typed_and_in_mib(store: Store) -> None:
     assert frame.utilization.isna().tolist() == [True, False, True]
     assert len(samples_frame(store, since=T0 + 0.5)) == 1
     assert len(samples_frame(store, until=T0 + 0.5, session=store.session_id)) == 2
+
+
+def test_model_loads_stand_among_the_events(store: Store) -> None:
+    store.append([queued("a", T0), started("a", T0 + 2), queued("b", T0 + 5)])
+    store.put_span(Span("load-1", "model", "load", T0 + 3, T0 + 4.5, "In [2]\nRSS 1 MiB to 2 MiB"))
+    store.put_span(Span("pod-1", "pod", "setup", T0 - 1))
+    frame = events_frame(store, session=store.session_id)
+    assert list(frame["kind"]) == ["setup", "queued", "started", "load", "queued"]
+    load = frame.iloc[3]
+    assert load["key"] == "load-1"
+    assert load["execution_time_ms"] == pytest.approx(1500.0)
+    assert load["text"] == "model: In [2]; RSS 1 MiB to 2 MiB"
+    assert frame["seq"].isna().tolist() == [True, False, False, True, False]
+    assert frame["execution_time_ms"].isna().tolist() == [True, True, True, False, True]
+    assert list(events_frame(store, limit=2)["kind"]) == ["load", "queued"]
+    assert list(events_frame(store, limit=1)["kind"]) == ["queued"]
+    assert frame.dtypes.astype(str)["seq"] == "Int64"

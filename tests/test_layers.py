@@ -74,18 +74,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "export": ("export",),
     # where a person comes in
     "entry": (
-        *("__init__", "api", "debugging", "extension", "intake", "line", "magic", "notebook"),
-        *(
-            "cli",
-            "podlist",
-            "verifying",
-            "registration",
-            "sdk",
-            "serving",
-            "session",
-            "status",
-            "waiting",
-        ),
+        *("__init__", "api", "debugging", "extension", "intake", "line", "loading", "magic"),
+        *("cli", "notebook", "podlist", "registration", "sdk", "serving", "session", "status"),
+        *("verifying", "waiting"),
     ),
 }
 #: which rooms a room may import besides itself

@@ -38,6 +38,7 @@ from kit.events import (
     Started,
 )
 from kit.handler import HandlerKind, HandlerVersion
+from kit.span import Span
 from kit.store import Store
 from kit.views.plots import memory, timeline
 from kit.views.plots.timeaxis import TimeAxis, elapsed
@@ -559,3 +560,36 @@ def test_ticks_do_not_lie_on_each_other_and_say_the_time(store: Store) -> None:
 )
 def test_a_tick_is_as_precise_as_its_step(seconds: float, step: float, text: str) -> None:
     assert elapsed(seconds, step) == text
+
+
+# -- model loads ----------------------------------------------------------------------------------
+
+
+def test_model_loads_have_lanes_of_their_own_above_the_jobs(store: Store) -> None:
+    store.append(job("a", 100.0))
+    store.put_span(Span("1", "weights $x$ \x07", "load", 90.0, 96.0))
+    store.put_span(Span("2", "beside", "load", 91.0, 93.0))
+    store.put_span(Span("3", "after", "load", 97.0, 99.0))
+    figure = timeline(store)
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["setup", "slot 1"]
+    hatched = [c for c in ax.collections if isinstance(c, PolyCollection) and c.get_hatch()]
+    (bars,) = hatched
+    boxes = [path.get_extents() for path in bars.get_paths()]
+    assert [round(box.x1 - box.x0) for box in boxes] == [6, 2, 2]
+    assert boxes[0].y0 == boxes[2].y0 > boxes[1].y0 > 1.0, "two lanes, above that of the job"
+    assert ax.get_ylim()[1] > 3
+    words = [text.get_text() for text in ax.texts]
+    assert "weights $x$  , 6.00 s" in words
+    assert "load or setup" in [t.get_text() for t in ax.get_legend().get_texts()]
+
+
+def test_a_load_is_drawn_before_there_is_a_job_and_one_that_lasts_to_now(store: Store) -> None:
+    store.put_span(Span("1", "weights", "load", time.time() - 30))
+    figure = timeline(store, session=store.session_id)
+    figure.canvas.draw()
+    (bars,) = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection)]
+    box = bars.get_paths()[0].get_extents()
+    assert 29 < box.x1 - box.x0 < 90
+    assert figure.axes[0].get_title(loc="left") == "no jobs yet"

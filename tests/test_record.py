@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.source.record import Cell, Record, handler_line
+from kit.source.record import Cell, Record, handler_line, load_line, without_kit_lines
 
 
 def cell(number: int, cell_id: str | None, source: str, ok: bool = True) -> Cell:
@@ -104,6 +104,27 @@ def test_adding_costs_a_cell_microseconds() -> None:
 def test_handler_line(source: str, index: int | None) -> None:
     assert handler_line(source.splitlines()) == index
     assert handler_line(source.splitlines(keepends=True)) == index
+
+
+@pytest.mark.parametrize(
+    ("source", "load", "handler"),
+    [
+        ("%%kit_load\n%%handler\nx", 0, 1),
+        ("%%handler\n# c\n%%kit_load m\nx", 2, 0),
+        ("%%kit_load\n%%kit_load\nx", 0, None),
+        ("%%kit_load\nx\n%%handler", 0, None),
+        ("%%kit_loads\nx", None, None),
+    ],
+)
+def test_a_load_line_may_stand_with_a_handler_line(
+    source: str, load: int | None, handler: int | None
+) -> None:
+    lines = source.splitlines()
+    assert (load_line(lines), handler_line(lines)) == (load, handler)
+    left = without_kit_lines(lines)
+    assert [i for i, line in enumerate(lines) if left[i] != line] == sorted(
+        at for at in (load, handler) if at is not None
+    )
 
 
 @given(st.lists(st.sampled_from(["", "  ", "# c", "%%handler a", "x = 1"]), max_size=6))

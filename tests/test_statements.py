@@ -24,6 +24,11 @@ def test_the_handler_line_is_blank_and_keeps_line_numbers() -> None:
     assert lines_and_texts("\n# about\n%%handler --wait 3\n\nx = 1\n") == [(5, "x = 1")]
 
 
+def test_a_load_line_is_blank_too_and_its_cell_keeps_its_statements() -> None:
+    source = "%%kit_load sdxl\n# about\n%%handler\n\nmodel = load()\n%time y = 2\n"
+    assert lines_and_texts(source) == [(5, "model = load()"), (6, "y = 2")]
+
+
 def test_comments_right_above_and_behind_belong_to_a_statement() -> None:
     source = """\
     # first

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kit import schema
 from kit import writer as writer_module
 from kit.errors import StoreError
 from kit.events import (
@@ -46,6 +47,7 @@ from kit.events import (
 )
 from kit.fold import fold
 from kit.handler import HandlerKind, HandlerVersion
+from kit.span import Span
 from kit.store import JobRow, Store
 
 NIGHTLY = bool(os.environ.get("KIT_NIGHTLY"))
@@ -979,6 +981,46 @@ def test_a_journal_of_a_newer_kit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="written by a newer kit"):
         Store.open(path)
     assert list((tmp_path / "journal.locks").iterdir()) == []
+
+
+def test_a_journal_of_an_older_kit_is_opened_and_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    store = Store.open(path)
+    store.append(job("old"))
+    before = store.rows(payloads=True)
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE spans; PRAGMA user_version=1")  # as tables 1 were
+    connection.close()
+    first, second = Store.open(path), Store.open(path)
+    assert first.rows(payloads=True) == before
+    span = Span("load-1", "model", "load", 1.0, 2.5, "In [1]")
+    first.put_span(span)
+    assert second.spans() == [span]
+    for opened in (first, second):
+        opened.close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+def test_spans_come_back_in_order_of_time(store: Store, tmp_path: Path) -> None:
+    late = Span("b", "second \ud800 <b>\0", "setup", 1774747800.123456, None, "one\ntwo")
+    early = Span("a", "first", "load", 1774747700.1)
+    for span in (late, early):
+        store.put_span(span)
+    ended = dataclasses.replace(early, ended_at=1774747701.2, detail="done")
+    store.put_span(ended)
+    # what UTF-8 cannot hold is written as it is in JSON
+    late = dataclasses.replace(late, label="second \\ud800 <b>\0")
+    assert store.spans() == [ended, late]
+    assert store.spans(since=1774747750.0) == [late]
+    other = Store.open(tmp_path / "journal.sqlite")
+    other.put_span(ended)
+    assert other.spans(session=other.session_id) == [ended]
+    assert len(store.spans()) == (3 if other.path == store.path else 2)
+    other.close()
 
 
 def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:

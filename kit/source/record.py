@@ -10,6 +10,7 @@ from dataclasses import dataclass
 _MAGIC = "%%handler"
 _EARLIER = 10
 _EARLIER_CHARS = 100_000
+_LOAD = "%%kit_load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,32 @@ def handler_line(lines: Sequence[str]) -> int | None:
         None if the first line that is neither blank nor a comment is another one.
         ``%%handler?`` asks for help and is not such a line.
     """
+    return _top_lines(lines).get(_MAGIC)
+
+
+def load_line(lines: Sequence[str]) -> int | None:
+    """Index of the ``%%kit_load`` line of a cell; it may stand above a ``%%handler`` line."""
+    return _top_lines(lines).get(_LOAD)
+
+
+def without_kit_lines(lines: Sequence[str]) -> list[str]:
+    """The cell with its ``%%handler`` and ``%%kit_load`` lines made empty."""
+    taken = _top_lines(lines).values()
+    return ["" if index in taken else line for index, line in enumerate(lines)]
+
+
+def _top_lines(lines: Sequence[str]) -> dict[str, int]:
+    """The kit's own lines on top of a cell, by magic."""
+    found: dict[str, int] = {}
     for index, line in enumerate(lines):
         text = line.rstrip()
-        if text and not text.lstrip().startswith("#"):
-            rest = text[len(_MAGIC) :]
-            found = text.startswith(_MAGIC) and (not rest or rest[0].isspace())
-            return index if found else None
-    return None
+        if not text or text.lstrip().startswith("#"):
+            continue
+        for magic in {_LOAD, _MAGIC} - set(found):
+            rest = text[len(magic) :]
+            if text.startswith(magic) and (not rest or rest[0].isspace()):
+                found[magic] = index
+                break
+        else:
+            break
+    return found

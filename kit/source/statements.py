@@ -12,7 +12,7 @@ from typing import Any
 
 from kit.source.facts import Facts
 from kit.source.names import facts_of
-from kit.source.record import Cell, handler_line
+from kit.source.record import Cell, without_kit_lines
 
 #: cell magics whose body runs in the notebook's namespace, and line magics whose argument does
 _TRANSPARENT = ("time", "capture", "prun")
@@ -104,11 +104,7 @@ def split(cell: Cell, position: int) -> list[Statement] | Unreadable:
             f"{MAX_CELL_CHARS / 1e6:.0f} MB: put its data into a file beside the notebook",
             too_long=True,
         )
-    lines = cell.source.splitlines()
-    at = handler_line(lines)
-    if at is not None:
-        lines[at] = ""
-    source = "\n".join(lines) + "\n"
+    source = "\n".join(without_kit_lines(cell.source.splitlines())) + "\n"
     try:
         return list(_split(cell, position, source, 0))
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as exc:

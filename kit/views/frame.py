@@ -8,7 +8,9 @@ are the same under pandas 2 and 3: ``string``, ``category``, ``Int64``, ``Float6
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -37,6 +39,8 @@ MIB = 2**20
 MEMORY_KINDS = ("vram", "rss")
 #: as RunPod's contract spells them; others are added as they come
 POD_STATES = ("PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED")
+#: in the column ``kind`` of events; a span may bring another word
+EVENT_KINDS = (*(kind.value for kind in EventKind), "load", "setup")
 SAMPLE_KINDS = ("vram", "torch_allocated", "torch_reserved", "rss")
 
 
@@ -126,6 +130,9 @@ def events_frame(
     session : str or None
         Those of this session's jobs; None for all.
 
+    Model loads and setups stand among them by their start: ``kind`` is ``load`` or ``setup``, ``seq``
+    and ``attempt`` are <NA>, ``execution_time_ms`` is how long it took, and ``text`` what it was.
+
     Returns
     -------
     pandas.DataFrame
@@ -135,25 +142,67 @@ def events_frame(
         the error's message, or why a job is stuck or lost; ``payload`` string: JSON text.
     """
     events = store.after(0, session=session) if limit is None else _last(store, limit, session)
-    started = [e.data if isinstance(e.data, Started) else None for e in events]
+    since = events[0].time if limit is not None and len(events) == limit and events else None
+    lines = [_line_of(event) for event in events]
+    for span in store.spans(since=since, session=session):
+        took = None if span.ended_at is None else (span.ended_at - span.started_at) * 1e3
+        said = ": ".join(part for part in (span.label, "; ".join(span.detail.split("\n"))) if part)
+        line = _Line(None, span.started_at, span.key, None, span.kind, said, took_ms=took)
+        # events are in the order of the journal, which is that of time within a hair
+        lines.insert(bisect_right(lines, span.started_at, key=lambda one: one.time), line)
+    if limit is not None:
+        lines = lines[len(lines) - limit :] if limit > 0 else []
+    kinds = list(dict.fromkeys([*EVENT_KINDS, *(line.kind for line in lines)]))
     frame: pd.DataFrame = pd.DataFrame(
         {
-            "seq": _whole(event.seq for event in events),
-            "time": _times(event.time for event in events),
-            "key": _text(event.job_key for event in events),
-            "attempt": _whole(event.attempt for event in events),
-            "kind": _category((e.kind.value for e in events), [kind.value for kind in EventKind]),
-            "slot": _whole(data.slot if data else None for data in started),
-            "chunk": _whole(e.data.index if isinstance(e.data, Chunk) else None for e in events),
-            "delay_time_ms": _real(data.delay_ms if data else None for data in started),
-            "execution_time_ms": _real(
-                e.data.execution_ms if isinstance(e.data, Ended) else None for e in events
-            ),
-            "text": _text(_said(event) for event in events),
-            "payload": _text(event.payload for event in events),
+            "seq": _whole(line.seq for line in lines),
+            "time": _times(line.time for line in lines),
+            "key": _text(line.key for line in lines),
+            "attempt": _whole(line.attempt for line in lines),
+            "kind": _category((line.kind for line in lines), kinds),
+            "slot": _whole(line.slot for line in lines),
+            "chunk": _whole(line.chunk for line in lines),
+            "delay_time_ms": _real(line.delay_ms for line in lines),
+            "execution_time_ms": _real(line.took_ms for line in lines),
+            "text": _text(line.text for line in lines),
+            "payload": _text(line.payload for line in lines),
         }
     )
     return frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One row of the table of events."""
+
+    seq: int | None
+    time: float
+    key: str
+    attempt: int | None
+    kind: str
+    text: str | None
+    payload: str | None = None
+    slot: int | None = None
+    chunk: int | None = None
+    delay_ms: float | None = None
+    took_ms: float | None = None
+
+
+def _line_of(event: Event) -> _Line:
+    data = event.data
+    return _Line(
+        event.seq,
+        event.time,
+        event.job_key,
+        event.attempt,
+        event.kind.value,
+        _said(event),
+        event.payload,
+        slot=data.slot if isinstance(data, Started) else None,
+        chunk=data.index if isinstance(data, Chunk) else None,
+        delay_ms=data.delay_ms if isinstance(data, Started) else None,
+        took_ms=data.execution_ms if isinstance(data, Ended) else None,
+    )
 
 
 def samples_frame(

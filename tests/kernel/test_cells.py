@@ -452,3 +452,42 @@ def test_a_jobs_table_and_figures_without_a_word(kernel: Kernel) -> None:
         )
         assert not figure.error, figure.shown_error
     assert Path(kernel.value("str(kit.api.session().store.path)")).is_file()
+
+
+# -- %%kit_load ------------------------------------------------------------------------------------
+
+
+def test_a_load_cell_runs_like_any_other_and_is_measured(kernel: Kernel) -> None:
+    result = kernel.run(
+        """
+%%kit_load some weights
+import asyncio
+await asyncio.sleep(0.05)
+weights = bytearray(150 * 2**20)
+%who_ls bytearray
+"""
+    )
+    assert not result.error, result.shown_error
+    assert "some weights: " in result.text
+    assert "MiB to " in result.text
+    assert "['weights']" in result.text, "a magic inside it works"
+    table = "kit.events().query('kind == \"load\"')"
+    assert kernel.value(f"{table}.text.iloc[-1].split(':')[0]") == "some weights"
+    assert kernel.value(f"float({table}.execution_time_ms.iloc[-1])") >= 50
+    assert (
+        kernel.value("[s.label for s in kit.api.session().spans.after(0)[1]][-1]") == "some weights"
+    )
+    failed = kernel.run("%%kit_load\n\n\n1 / 0\n")
+    assert failed.error.startswith("ZeroDivisionError")
+    assert "----> 4 1 / 0" in failed.shown_error, "its own line number"
+    assert "the cell raised ZeroDivisionError" in failed.text
+    assert "%%kit_load [LABEL]" in kernel.run("%%kit_load --help\nnever = 1").text
+    refused = kernel.run("%%kit_load --wait 3\nnever = 1")
+    assert "has no option --wait" in refused.stream("stderr") + refused.shown_error
+    assert kernel.value("'never' in globals()") is False
+    both = kernel.run(
+        "%%kit_load m\n%%handler --input 4\nk = 2\ndef loaded(job):\n    return job['input'] * k"
+    )
+    assert not both.error, both.shown_error
+    assert output(kernel) == 8
+    kernel.run("del weights")

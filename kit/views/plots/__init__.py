@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from kit.errors import UsageError
 from kit.events import Chunk, JobState
 from kit.views.plots.device import Line, Peak, devices_of, draw_memory, lines_of
-from kit.views.plots.lanes import Lane, Run, draw_lanes, lanes_of
+from kit.views.plots.lanes import Run, draw_lanes, lanes_of
+from kit.views.plots.setup import Setup, lanes_in, setups_of
 from kit.views.plots.timeaxis import TimeAxis, text_pt
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def timeline(
 ) -> Figure:
     """Jobs by worker slot over time, with memory on the same axis.
 
-    Idle time between runs is folded to a narrow break.
+    Idle time between runs is folded to a narrow break. Model loads (``%%kit_load``) and setups are
+    hatched bars on top.
 
     Parameters
     ----------
@@ -89,9 +91,11 @@ def timeline(
         ``ax`` is neither one nor two axes, or ``since`` has no time zone.
     """
     runs = _runs(store, session=session, handler=handler, since=since, limit=limit)
-    if not runs:
+    setups = _setups(store, runs, session=session, since=since, whole=len(runs) != limit)
+    if not runs and not setups:
         return _empty(ax, "No jobs yet. Run one: kit.run({...})")
     busy = [(run.submitted, run.end) for run in runs]
+    busy += [(one.span.started_at, one.end) for one in setups]
     first, last = min(start for start, _ in busy), max(end for _, end in busy)
     axis = TimeAxis(busy)
     lanes = lanes_of(runs)
@@ -99,12 +103,12 @@ def timeline(
     if ax is None or not isinstance(ax, Axes):
         samples = store.samples(since=first - AROUND_S, until=last + AROUND_S, session=session)
         lines = lines_of(_beside(samples, axis))
-    figure, jobs_ax, memory_axes = _axes(ax, lanes, lines)
+    figure, jobs_ax, memory_axes = _axes(ax, len(lanes) + lanes_in(setups), lines)
     edits = _edits(store, runs, session)
     several = len({run.row.handler for run in runs}) > 1
     for each in (jobs_ax, *memory_axes):
         axis.apply(each, labels=each is (jobs_ax, *memory_axes)[-1])
-    draw_lanes(jobs_ax, lanes, axis, edits, several_handlers=several)
+    draw_lanes(jobs_ax, lanes, axis, edits, several_handlers=several, setups=setups)
     _draw_devices(memory_axes, lines, axis, reason, _peaks(runs))
     return figure
 
@@ -193,6 +197,25 @@ def _runs(
     return runs
 
 
+def _setups(
+    store: Store,
+    runs: Sequence[Run],
+    *,
+    session: str | None,
+    since: Moment | None,
+    whole: bool,
+) -> list[Setup]:
+    """Loads and setups beside the jobs: all of them if all jobs are shown, else the later ones."""
+    from_s = _seconds(since)
+    if from_s is None and not whole and runs:
+        from_s = runs[0].submitted
+    spans = store.spans(since=from_s, session=session)
+    ends = [run.end for run in runs] + [span.ended_at for span in spans if span.ended_at]
+    # one without an end lasts, or its kernel died in it; then it is drawn to what came last
+    last = time.time() if session is not None else max(ends, default=time.time())
+    return setups_of(spans, last)
+
+
 def _last_signs(store: Store, rows: Sequence[JobRow]) -> dict[str, float]:
     """When the sessions of lost jobs were last known to live."""
     lost = [row for row in rows if row.state is JobState.LOST]
@@ -269,7 +292,7 @@ def _seconds(moment: Moment | None) -> float | None:
 
 
 def _axes(
-    ax: Axes | Sequence[Axes] | None, lanes: Sequence[Lane], lines: Sequence[Line]
+    ax: Axes | Sequence[Axes] | None, lanes: int, lines: Sequence[Line]
 ) -> tuple[Figure, Axes, list[Axes]]:
     """The figure, the axes of the jobs, and those of memory."""
     if isinstance(ax, Axes):
@@ -282,7 +305,7 @@ def _axes(
     figure = JobFigure(layout="constrained")
     rows = _memory_rows(lines)
     # a lane wants two and a half lines of text, and memory as much as three or four lanes
-    jobs_share, memory_share = 0.4 + len(lanes), max(2.5, 4.0 / rows)
+    jobs_share, memory_share = 0.4 + lanes, max(2.5, 4.0 / rows)
     lane_in = 2.5 * text_pt("small") / 72
     wanted = 1.2 + (min(jobs_share, 40.0) + rows * memory_share) * lane_in
     figure.set_figheight(max(figure.get_figheight(), wanted))

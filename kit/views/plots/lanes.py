@@ -15,6 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from kit.events import JobState
 from kit.views.plots.legend import legend_above
 from kit.views.plots.look import SIGNS, WORDS, Look, duration
+from kit.views.plots.setup import Setup, draw_setups, lanes_in
 from kit.views.plots.timeaxis import TimeAxis, width_pt
 
 if TYPE_CHECKING:
@@ -81,17 +82,23 @@ def draw_lanes(
     edits: Sequence[HandlerVersion],
     *,
     several_handlers: bool,
+    setups: Sequence[Setup] = (),
 ) -> None:
-    """Draw jobs into an axes: bars, waits, signs, findings, edits, and the legend that explains them."""
+    """Draw jobs into an axes: bars, waits, signs, findings, edits, and the legend that explains them.
+
+    Model loads and setups (``setups``) stand in lanes of their own on top.
+    """
     look = Look.of(ax)
     count = len(lanes)
+    above = lanes_in(setups)
     # below the lanes there is room for the names of versions
-    ax.set_ylim(-0.4 if edits else 0, count + 0.1)
+    ax.set_ylim(-0.4 if edits else 0, count + above + 0.1)
     sessions = len({lane.session for lane in lanes if lane.slot is not None})
-    stride = -(-count // MAX_LABELS)
+    stride = max(1, -(-count // MAX_LABELS))
+    names = [lane.name(several_sessions=sessions > 1) for lane in lanes[::stride]]
     ax.set_yticks(
-        [count - i - 0.42 for i in range(0, count, stride)],
-        [lane.name(several_sessions=sessions > 1) for lane in lanes[::stride]],
+        [count + above - 0.42] * bool(above) + [count - i - 0.42 for i in range(0, count, stride)],
+        ["setup"] * bool(above) + names,
     )
     ax.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
@@ -102,9 +109,10 @@ def draw_lanes(
         for run in lane.runs:
             bars.add(run, count - i - 1)
     bars.draw(ax)
+    hatched = draw_setups(ax, setups, axis, count + above) if setups else None
     edited = _draw_edits(ax, edits, axis, several_handlers=several_handlers)
     # the legend lies between the axes and its title
-    pad = rcParams["axes.titlepad"] + _legend(ax, look, bars, edited=edited)
+    pad = rcParams["axes.titlepad"] + _legend(ax, look, bars, hatched, edited=edited)
     ax.set_title(_summary(lanes), loc="left", fontsize="medium", pad=pad)
 
 
@@ -281,7 +289,9 @@ def _dotted(ax: Axes) -> dict[str, Any]:
     return {"color": ax.xaxis.label.get_color(), "linestyle": ":", "linewidth": 1.1}
 
 
-def _legend(ax: Axes, look: Look, bars: _Bars, *, edited: bool) -> float:
+def _legend(
+    ax: Axes, look: Look, bars: _Bars, hatched: dict[str, Any] | None, *, edited: bool
+) -> float:
     """Explain what is there, and only that, with how often; returns its height in points."""
     handles: list[Any] = []
     names: list[str] = []
@@ -301,6 +311,9 @@ def _legend(ax: Axes, look: Look, bars: _Bars, *, edited: bool) -> float:
     if bars.findings:
         handles.append(Line2D([], [], **_dot(look)))
         names.append("with findings")
+    if hatched is not None:
+        handles.append(Patch(**hatched))
+        names.append("load or setup")
     if edited:
         handles.append(Line2D([], [], **_dotted(ax)))
         names.append("handler edited")
@@ -310,6 +323,8 @@ def _legend(ax: Axes, look: Look, bars: _Bars, *, edited: bool) -> float:
 def _summary(lanes: Sequence[Lane]) -> str:
     """How many jobs of what, and how long they took."""
     rows = [run.row for lane in lanes for run in lane.runs]
+    if not rows:
+        return "no jobs yet"
     handlers = {row.handler for row in rows}
     of = next(iter(handlers)) if len(handlers) == 1 else f"{len(handlers)} handlers"
     parts = [f"{len(rows):,} job{'s' if len(rows) > 1 else ''} of {of}"]

@@ -57,6 +57,7 @@ class Look:
     device: str
     torch: str
     finding: str
+    setup: str
     surface: tuple[float, float, float, float]
 
     @classmethod
@@ -69,8 +70,8 @@ class Look:
             text = to_rgb(ax.xaxis.label.get_color())
             behind = (1 - text[0], 1 - text[1], 1 - text[2], 1.0)
         if _lightness(behind) < 0.3:
-            return cls(_DARK, "#10141a", "#e0a63a", "#7fb4ff", "#e8c547", behind)
-        return cls(_LIGHT, "#ffffff", "#c98a12", "#5b8def", "#b8860b", behind)
+            return cls(_DARK, "#10141a", "#e0a63a", "#7fb4ff", "#e8c547", "#a3adb8", behind)
+        return cls(_LIGHT, "#ffffff", "#c98a12", "#5b8def", "#b8860b", "#5f6b77", behind)
 
 
 def _lightness(colour: Sequence[float]) -> float:
