@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kit.export import Bundle, Report
     from kit.handler import Handler
     from kit.job import Job
+    from kit.workerfile import Loaded
     from kit.secret import Secret
     from kit.serving import Serving
     from kit.session import Session
@@ -308,6 +309,44 @@ def export(
         With what is missing or in the way. Nothing was written then.
     """
     return session().export_to(path, handler, overwrite, verify)
+
+
+def load(
+    path: str | os.PathLike[str] | Path = "handler.py",
+    notebook: str | os.PathLike[str] | Path | None = None,
+    *,
+    overwrite: bool = False,
+) -> Loaded:
+    """Make a notebook of a worker's file: imports, configuration, helpers, model and handler as cells.
+
+    The cells hold the file's own text, comments included; running them registers the handler with
+    its ``start()`` options, and ``kit.export`` writes an equivalent worker again. A
+    ``test_input.json`` beside the file becomes the input of the handler's cell.
+
+    Parameters
+    ----------
+    path : path
+        The file, or a folder with a ``handler.py``, relative to the kernel's. It is only read.
+    notebook : path or None
+        Where to write; None is beside the file, ``handler.ipynb`` for ``handler.py``.
+    overwrite : bool
+        Whether a notebook that is there may be replaced.
+
+    Returns
+    -------
+    Loaded
+        ``.path``, ``.cells``; in Jupyter it shows itself as a link.
+
+    Raises
+    ------
+    UsageError
+        Nothing to read, no Python, no handler in it, or a notebook in the way. Nothing was written.
+    """
+    from kit.workerfile import load_file
+
+    folder = session().folder()
+    target = None if notebook is None else folder / os.fspath(notebook)
+    return load_file(folder / os.fspath(path), target, overwrite=overwrite)
 
 
 def serve(

@@ -1,4 +1,4 @@
-"""``kit serve|test`` from a shell. Exit codes fit for CI: 0 good, 1 a job or check failed, 2 usage."""
+"""``kit load|serve|test`` from a shell. Exit codes fit for CI: 0 good, 1 a job or check failed, 2 usage."""
 
 from __future__ import annotations
 
@@ -68,10 +68,47 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--handler", metavar="NAME", help="whose recorded jobs (default: the exported)"
     )
-    test.add_argument("--relative", type=float, default=0.0, metavar="R", help="of numbers")
-    test.add_argument("--absolute", type=float, default=0.0, metavar="A", help="of numbers")
-    test.add_argument("--image", type=float, default=0.0, metavar="0-255", help="mean over pixels")
+    near = test.add_argument_group(
+        "tolerances", "Outputs must be the same unless one of these allows for a difference."
+    )
+    near.add_argument(
+        "--relative", type=_amount, default=0.0, metavar="R",
+        help="numbers may differ by this fraction of the larger one: 1e-5 is a thousandth of a "
+        "per cent (default: 0)",
+    )  # fmt: skip
+    near.add_argument(
+        "--absolute", type=_amount, default=0.0, metavar="A",
+        help="or by this much, whatever their size: for numbers near zero (default: 0)",
+    )  # fmt: skip
+    near.add_argument(
+        "--image", type=_amount, default=0.0, metavar="LEVELS",
+        help="pixels of pictures may differ by this much on average, on a scale of 0 to 255: 1 is "
+        "invisible (default: 0)",
+    )  # fmt: skip
+    load = verbs.add_parser("load", help="make a notebook of a worker's file")
+    load.set_defaults(run=_load)
+    load.add_argument("path", help="the file, or a folder with handler.py")
+    load.add_argument("-o", "--output", metavar="NOTEBOOK", help="default: beside the file")
+    load.add_argument("--overwrite", action="store_true", help="replace a notebook that is there")
     return parser
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return value
+
+
+# -- load -----------------------------------------------------------------------------------------
+
+
+def _load(given: argparse.Namespace) -> int:
+    from kit.workerfile import load_file
+
+    target = None if given.output is None else Path(given.output)
+    print(load_file(Path(given.path), target, overwrite=given.overwrite))
+    return GOOD
 
 
 # -- test -----------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("__init__", "api", "debugging", "extension", "intake", "line", "loading", "magic"),
         *("cli", "notebook", "podlist", "registration", "sdk", "serving", "session", "status"),
         *("verifying", "waiting"),
+        "workerfile",
     ),
 }
 #: which rooms a room may import besides itself
