@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from kit.export import Bundle, Report
     from kit.handler import Handler
     from kit.job import Job
-    from kit.workerfile import Loaded
     from kit.secret import Secret
     from kit.serving import Serving
     from kit.session import Session
+    from kit.workerfile import Loaded
 
 _MISSING: Any = object()
 _lock = threading.Lock()

@@ -16,8 +16,8 @@ import pytest
 
 from kit.cli import main
 from kit.errors import UsageError
-from kit.workerfile import load_file
 from kit.source.cut import cut
+from kit.workerfile import load_file
 from tests.loaded_files import PROJECTS, Project
 
 ROOT = Path(__file__).resolve().parent.parent
