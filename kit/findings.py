@@ -43,6 +43,9 @@ CATALOGUE = {
     "K230": "memory that grows with every job",
     "K231": "a setup cell edited since the handler ran",
     "K232": "an output that cannot even be compared",
+    "K233": "memory that a job has not given back",
+    "K234": "an exception that keeps memory alive",
+    "K235": "a forgotten breakpoint()",
 }
 
 
@@ -351,4 +354,43 @@ def setup_edited(cell: str, names: list[str], handler: str) -> Finding:
         f"{', '.join(names[:3])} from it: jobs before and after ran on different code.",
         cell,
         "Run the handler's cell again, so that what is recorded is what is exported.",
+    )
+
+
+def memory_held(kind: str, device: int, mib: float) -> Finding:
+    where = f"on GPU {device}" if kind == "vram" else "in this process"
+    return Finding(
+        "K233",
+        f"After this job {mib:,.0f} MiB more are in use {where} than before it.",
+        remedy="A model or cache that loads on first use belongs in a cell above (%%kit_load shows its "
+        "cost); else look for a global that keeps results. kit.free() says what can be given back.",
+    )
+
+
+def exception_holds(holder: str, error: str, variable: str, function: str, mib: float) -> Finding:
+    return Finding(
+        "K234",
+        f"`{holder}` holds a {error} whose frames keep {mib:,.0f} MiB alive: `{variable}` of "
+        f"{function}().",
+        remedy=f"Keep str(error) instead of the exception, or its text; `del {holder.split('[')[0]}` gives the memory back."
+        if not holder.startswith("sys.")
+        else "kit.free() drops it and gives the memory back; %debug has nothing to look at then.",
+    )
+
+
+def kept_for_debug(kind: str, mib: float) -> Finding:
+    what = "VRAM" if kind == "vram" else "memory"
+    return Finding(
+        "K234",
+        f"The exception of this job is kept for %debug, and with its frames {mib:,.0f} MiB of {what}.",
+        remedy="kit.free() drops it and gives the memory back; %debug has nothing to look at then.",
+    )
+
+
+def forgotten_breakpoint() -> Finding:
+    return Finding(
+        "K235",
+        "The handler called breakpoint(). A worker has nobody to ask: the debugger reads the end of "
+        "its input and raises bdb.BdbQuit, here as in production.",
+        remedy="Take it out; to stop there, run this input with kit.debug(...).",
     )

@@ -20,6 +20,8 @@ from kit.worker import Worker
 if TYPE_CHECKING:
     from kit.session import Session
 
+#: a last request above this may be left to the journal
+_LARGE_CHARS = 65_536
 _AGAIN = (JobState.FAILED, JobState.TIMED_OUT, JobState.CANCELLED, JobState.LOST)
 
 
@@ -31,11 +33,26 @@ class Intake:
         self._counter = 0
         self._noted: set[tuple[str, int]] = set()
         self._last: dict[str, Request] = {}
+        self._in_journal: set[str] = set()
 
     def last_request(self, handler: str) -> Request | None:
         """The last request of a handler in this session, as a new one; None if there was none."""
         last = self._last.get(handler)
-        return None if last is None else make(request=decode(last.text))
+        text = None if last is None else last.text
+        if last is None and handler in self._in_journal:
+            store = self._session.store
+            text = store.last_request(handler, store.session_id)
+        return None if text is None else make(request=decode(text))
+
+    def forget_large(self) -> int:
+        """Drop last requests that the journal has whole; they are read from there. Returns bytes."""
+        dropped = 0
+        for name, last in list(self._last.items()):
+            if len(last.text) > _LARGE_CHARS and not last.withholds:
+                del self._last[name]
+                self._in_journal.add(name)
+                dropped += len(last.text)
+        return dropped
 
     def submit(
         self,

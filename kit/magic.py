@@ -23,6 +23,7 @@ _VERBS = {
     "panel": "%kit panel [--all]              live view of all jobs of this session (or of all)",
     "export": "%kit export [PATH] [--overwrite] [--no-verify]   write the worker, PATH is `worker`",
     "autorun": "%kit autorun on|off             whether %%handler runs the last input again",
+    "free": "%kit free                       give memory back, and say what still holds the rest",
     "history": "%kit history [N]                the last N jobs of all sessions, 20 by default",
 }
 
@@ -106,7 +107,7 @@ class KitMagics(Magics):
     @no_var_expand
     @line_magic
     def kit(self, line: str) -> Any:
-        """``%kit status``, ``use``, ``panel``, ``export``, ``autorun``, ``history``."""
+        """``%kit status``, ``use``, ``panel``, ``export``, ``autorun``, ``free``, ``history``."""
         try:
             words = shlex.split(line)
         except ValueError as exc:
@@ -150,6 +151,10 @@ class KitMagics(Magics):
         self.session.autorun = words == ["on"]
         what = "runs the last input again" if self.session.autorun else "only registers"
         print(f"%%handler {what} from now on.")
+
+    def _free(self, words: list[str]) -> Any:
+        _no_more("free", words)
+        return api.free()
 
     def _history(self, words: list[str]) -> Any:
         if len(words) > 1 or (words and not words[0].isdigit()):

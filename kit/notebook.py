@@ -119,6 +119,7 @@ class Notebook:
             lambda: ip.events.unregister("pre_run_cell", self._before),
             lambda: ip.events.unregister("post_run_cell", self._after),
         ]
+        self.session.errors.ip = ip
         self._sdk.install()
         self._undo.append(self._sdk.remove)
         self._route_displays()

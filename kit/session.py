@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
-import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.batch import Batch
+from kit.breakpoints import Breakpoints
 from kit.capture import JOB, Capture
 from kit.errors import KitError, StoreError, TargetError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
+from kit.freeing import Errors
 from kit.handler import Handler, HandlerVersion
 from kit.intake import Intake
 from kit.job import Job, output_or_raise
@@ -32,8 +33,9 @@ from kit.secret import redact
 from kit.source.edited import Edited
 from kit.source.record import Record
 from kit.span import Spans
+from kit.spankeeping import journal_spans
 from kit.store import Store
-from kit.targets import NAMES, Target
+from kit.targets import NAMES
 from kit.targets.local import LocalTarget, report_progress
 from kit.waiting import Waiting
 from kit.worker import Worker
@@ -44,10 +46,10 @@ if TYPE_CHECKING:
     from kit.export import Bundle, Report
     from kit.export.compare import Tolerance
     from kit.serving import Serving
+    from kit.targets.process import ProcessTarget
     from kit.views.card import Card
 
 _TEND_S = 5.0
-_log = logging.getLogger("kit.session")
 
 
 class Session:
@@ -66,8 +68,11 @@ class Session:
         self._worker: Worker | None = None
         self._sampler: Sampler | None = None
         self._local: LocalTarget | None = None
-        self._process: Target | None = None
+        self._process: ProcessTarget | None = None
+        self._breakpoints = Breakpoints()
         self._closed = False
+        #: exceptions that Python and, in a notebook, IPython keep
+        self.errors = Errors()
         self.intake = Intake(self)
         self.handlers: dict[str, Handler] = {}
         self._versions: list[HandlerVersion] = []
@@ -80,8 +85,7 @@ class Session:
         self.cards: dict[str, Card] = {}
         #: model loads and setups; every card and panel shows them
         self.spans = Spans()
-        self.spans.subscribe(self._keep_spans)
-        self._kept_spans = 0
+        journal_spans(self.spans, lambda: self.store)
         #: the cell that is running, any object that differs per cell; None between cells
         self.cell: object = None
         self.waiting = Waiting(self)
@@ -122,6 +126,8 @@ class Session:
                     self._local = LocalTarget(worker)
                     worker.attach(self._local)
                     self.capture.install()
+                    self._breakpoints.install(worker.note)
+                    worker.growth.holders = self.errors.held
                     self._sampler.start()
                     self._worker = worker
                     worker.call_later(_TEND_S, self._tend)
@@ -140,14 +146,6 @@ class Session:
 
     def _write_worker(self, handler: Handler, folder: Path) -> None:
         self.export_to(folder, handler, verify=False)
-
-    def _keep_spans(self) -> None:
-        self._kept_spans, fresh = self.spans.after(self._kept_spans)
-        for span in fresh:
-            try:
-                self.store.put_span(span)
-            except StoreError as error:  # the bar is still on the screen
-                _log.warning("%s is not in the journal: %s", span.label, error)
 
     @property
     def sampler(self) -> Sampler:
@@ -172,6 +170,7 @@ class Session:
             worker, store, sampler = self._worker, self._store, self._sampler
             self._worker = self._store = self._sampler = self._process = None
         self.capture.remove()
+        self._breakpoints.remove()
         if worker is not None:
             worker.close()
         if sampler is not None:
@@ -239,6 +238,10 @@ class Session:
 
     def retry(self, key: JobKey) -> Job:
         return self.intake.retry(key)
+
+    def rest_workers(self) -> int:
+        """End worker processes of target ``process`` that have no job; blocks until they are gone."""
+        return 0 if self._process is None else self._process.rest()
 
     def stuck_threads(self) -> int:
         """How many handler threads could not be stopped and still hold what they hold."""

@@ -32,6 +32,7 @@ def verdict(
         None if it never started.
     memory : tuple of MemoryUse
     growth : Growth
+        What earlier jobs left behind.
     """
     kind, done, error, lost = outcome.kind, outcome.done, outcome.error, outcome.lost
     notes = list(outcome.findings)
@@ -41,9 +42,8 @@ def verdict(
         notes.append(findings.over_default_timeout(took_s))
     if done is not None and done.endswith('"stopPod": true}'):
         notes.append(findings.refreshes(entry.handler.options.refresh_worker))
-    grown = growth.seen(entry.handler.name, entry.handler.version, memory)
-    if grown is not None:
-        notes.append(grown)
+    name, version, failed = entry.handler.name, entry.handler.version, kind is EventKind.FAILED
+    notes += growth.seen(name, version, memory, failed=failed, debugged=entry.echo)
     took_ms = None if took_s is None else round(took_s * 1e3, 3)
     return kind, done, Ended(took_ms, error, lost, memory), notes
 

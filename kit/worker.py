@@ -88,7 +88,7 @@ class Worker:
         self._targets: dict[str, Any] = {}
         self._timers: dict[JobKey, asyncio.TimerHandle] = {}
         self._closing = False
-        self._growth = Growth()
+        self.growth = Growth()
         self._told: set[tuple[str, int]] = set()
         #: why the journal cannot be written at the moment; None when all is well
         self.fault: StoreError | None = None
@@ -206,10 +206,10 @@ class Worker:
         limit, complaint = rescaled(modifier, self._queue.limit(head))
         at = (head.handler.name, head.handler.version)
         if complaint:
-            self._find(head, findings.bad_modifier(complaint))
+            self.note(head, findings.bad_modifier(complaint))
         elif limit > 1 and head.handler.kind.blocks and at not in self._told:
             self._told.add(at)  # once per version, not once per job
-            self._find(head, findings.sync_concurrency(limit))
+            self.note(head, findings.sync_concurrency(limit))
         return limit
 
     def _begin(self, entry: Entry) -> Entry:
@@ -242,7 +242,7 @@ class Worker:
     def progress(self, entry: Entry, text: str) -> None:
         """A progress value as JSON text, in the order of the calls."""
         if entry.closed:
-            self._find(entry, findings.late_progress())
+            self.note(entry, findings.late_progress())
             return
         self._post(entry, EventKind.PROGRESS, Progress(), text, lazy=True)
         while len(self._outbox) > 8 * BACKLOG and self.fault is None:
@@ -255,7 +255,7 @@ class Worker:
             if entry.closed:
                 return
             memory = self._release(entry)
-        kind, done, ended, notes = verdict(entry, outcome, took, memory, self._growth)
+        kind, done, ended, notes = verdict(entry, outcome, took, memory, self.growth)
         self._end(entry, kind, ended, done, [*notes, *extra])
 
     def lost(self, entry: Entry, reason: str) -> None:
@@ -294,7 +294,8 @@ class Worker:
         self._outbox.append(Event(entry.key, entry.attempt, kind, now, data, done))
         self._wake()
 
-    def _find(self, entry: Entry, note: Finding) -> None:
+    def note(self, entry: Entry, note: Finding) -> None:
+        """Something worth saying of a job. Thread-safe."""
         self._post(entry, EventKind.FINDING, Found(note), lazy=True)
 
     def log_waits(self, entry: Entry) -> None:

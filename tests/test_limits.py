@@ -14,12 +14,13 @@ from kit import policy
 from kit.errors import JobTimedOut, UsageError
 from kit.events import JobState, MemoryUse
 from kit.growth import Growth
+from kit.held import Held
 from kit.job import Job
 from kit.request import make
 from kit.session import Session
 from tests.making import ended, handler_of, submit, until
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 
 
 @pytest.fixture
@@ -102,22 +103,55 @@ def test_refresh_in_either_form_is_explained_and_the_kernel_stays(session: Sessi
     assert not job.findings
 
 
-def use(after: int, *, own: bool = True) -> tuple[MemoryUse, ...]:
-    return (MemoryUse("rss", -1, 0, after, after, own, True),)
+def use(after: int, *, before: int | None = None, own: bool = True) -> tuple[MemoryUse, ...]:
+    return (MemoryUse("rss", -1, after if before is None else before, after, after, own, True),)
 
 
 def test_growth_is_told_once_and_only_when_it_does_not_stop() -> None:
     growth = Growth()
     told = [growth.seen("h", 1, use(i * 100 * MIB)) for i in range(20)]
-    assert [i for i, note in enumerate(told) if note] == [5]
-    assert "100 MiB a job" in told[5].sentence  # type: ignore[union-attr]
-    assert growth.seen("h", 2, use(MIB)) is None
+    assert [i for i, notes in enumerate(told) if notes] == [5]
+    assert told[5][0].code == "K230"
+    assert "100 MiB a job" in told[5][0].sentence
+    assert not growth.seen("h", 2, use(MIB))
     clean = Growth()
     # a cache that fills for four jobs, then noise
     sizes = [100, 200, 300, 400, 500] + [500 + i % 3 * 20 for i in range(195)]
     assert not any(clean.seen("h", 1, use(size * MIB)) for size in sizes)
     shared = Growth()
     assert not any(shared.seen("h", 1, use(i * 100 * MIB, own=False)) for i in range(20))
+
+
+def test_what_a_job_keeps_is_told_once_a_version_and_device() -> None:
+    growth = Growth()
+    kept = use(500 * MIB, before=300 * MIB)
+    [note] = growth.seen("h", 1, kept)
+    assert note.code == "K233"
+    assert "200 MiB more are in use in this process" in note.sentence
+    assert not growth.seen("h", 1, kept)
+    assert not growth.seen("h", 2, use(400 * MIB, before=300 * MIB)), "a heap that was kept"
+    assert not growth.seen("h", 2, use(900 * MIB, before=0, own=False)), "perhaps a neighbour's"
+    assert growth.seen("h", 2, kept)
+    gpu = tuple(MemoryUse("vram", i, GIB, GIB, GIB + i * 70 * MIB, True, False) for i in range(2))
+    [note] = growth.seen("h", 3, gpu)
+    assert "70 MiB more are in use on GPU 1" in note.sentence
+
+
+def test_who_holds_the_memory_of_a_failed_job_is_named_each_time() -> None:
+    growth, kept = Growth(), use(500 * MIB, before=300 * MIB)
+    growth.holders = lambda least: [Held("errors[3]", "ValueError", "predict", "batch", 190 * MIB)]
+    for _ in range(2):
+        [note] = growth.seen("h", 1, kept, failed=True)
+        assert note.code == "K234"
+        assert "`errors[3]` holds a ValueError" in note.sentence
+        assert "190 MiB alive: `batch` of predict()" in note.sentence
+        assert "`del errors`" in note.remedy
+    [note] = growth.seen("h", 1, kept, failed=True, debugged=True)
+    assert "kept for %debug" in note.sentence
+    assert "kit.free()" in note.remedy
+    growth.holders = lambda least: []
+    [note] = growth.seen("h", 1, kept, failed=True)
+    assert note.code == "K233"
 
 
 def test_a_handler_that_keeps_everything_is_told(session: Session) -> None:

@@ -172,6 +172,26 @@ class ProcessTarget:
         self._pumping = False
         self._pump()
 
+    def rest(self) -> int:
+        """End the workers of handlers that have no job; the next job starts one again.
+
+        Blocks until they are gone, for at most 10 s. Returns how many processes that were.
+        """
+        server = self._server
+        if server is None or not server.listening:
+            return 0
+
+        async def work() -> int:
+            ended = 0
+            for at, line in list(self._lines.items()):
+                if not line.busy():
+                    ended += line.processes
+                    del self._lines[at]
+                    server.remove(line.endpoint)
+            return ended
+
+        return asyncio.run_coroutine_threadsafe(work(), server.loop).result(10.0)
+
     def close(self) -> None:
         """End every worker; returns when none is left."""
         with self._lock:
@@ -197,6 +217,11 @@ class _Line:
         self._pool: Pool | None = None
         self.retired = False
         self._making = asyncio.get_running_loop().create_task(self._make())
+
+    @property
+    def processes(self) -> int:
+        """How many worker processes it has."""
+        return 0 if self._pool is None else len(self._pool.slots)
 
     def busy(self) -> bool:
         return bool(self.tickets or self._early or not self._making.done())

@@ -130,3 +130,29 @@ def test_before_and_after_it_a_nested_loop_is_an_error_as_in_production(kernel: 
         assert "nest_asyncio2" not in kernel.value("before")
         refused = kernel.run("c = inner()\ntry: asyncio.run(c)\nfinally: c.close()")
         assert "cannot be called from a running event loop" in refused.error
+
+
+def test_a_breakpoint_that_was_forgotten_does_not_stop_a_run_job(kernel: Kernel) -> None:
+    kernel.good("%%handler --no-run\n" + KINDS["sync"].format("breakpoint()"))
+    number = kernel.good("job = kit.run(21); job._source.wait(job.key, None)").number
+    view = f"kit.api.session().view({NEWEST}.key)"
+    assert kernel.value(f"[{view}.state, {view}.error.type]") == [
+        "FAILED",
+        "<class 'bdb.BdbQuit'>",
+    ]
+    place = kernel.value(f"[f.place for f in {view}.findings if f.code == 'K235'][0]")
+    assert place == f"In [{number - 1}], line 4"
+
+
+def test_what_debug_keeps_is_told_and_freed(kernel: Kernel) -> None:
+    kernel.good(
+        "%%handler --no-run\ndef holding(job):\n    batch = bytearray(200 * 2**20)\n"
+        "    raise ValueError(len(batch))"
+    )
+    assert kernel.run("kit.debug(1)").error.startswith("ValueError")
+    codes = f"[f.code for f in kit.api.session().view({NEWEST}.key).findings]"
+    assert "K234" in kernel.value(codes)
+    freed = kernel.good("freed = %kit free\nfreed")
+    assert "the last exception" in freed.text
+    assert "RSS" in freed.text
+    assert kernel.value("max(one.mib for one in freed.regained)") > 150
