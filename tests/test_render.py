@@ -67,17 +67,18 @@ def test_imports_stay_below_what_they_depend_on() -> None:
     book = notebook(
         "import json\nimport os",
         "os.environ['KIT_T'] = '1'",
-        "import base64\nimport re",
-        "%%handler\nimport string\ndef handler(job): return [json, base64, string] and re and 1",
+        "import packaging\nimport re",
+        "%%handler\nimport string\ndef handler(job): return [json, packaging, string] and re and 1",
     )
     text = book.render()
     order = [
         "import json",
         "import os",
+        "import re",  # the standard library does not read the environment when it is imported
+        "import string",
         "import runpod",
         "os.environ[",
-        "import base64",
-        "import re",
+        "import packaging",
     ]
     assert [text.index(word) for word in order] == sorted(text.index(word) for word in order)
     assert text.index("import re") < text.index("def handler")

@@ -6,7 +6,7 @@ import ast
 
 from kit.source.facts import Call, Code
 from kit.source.roots import Scoped
-from kit.source.scopes import imported
+from kit.source.scopes import children, imported
 
 #: builtins that change their first argument
 _CHANGES_FIRST = ("setattr", "delattr")
@@ -16,6 +16,8 @@ _DYNAMIC = ("exec", "eval", "globals", "locals", "vars", "__import__")
 _KEEPERS = {"append", "appendleft", "extend", "insert", "push", "register", "setdefault", "update"}
 _KEEPS = ("add", "include_", "register_", "set_")
 _NOTHING: frozenset[str] = frozenset()
+#: name of the method that visits a kind of node
+_METHODS: dict[type[ast.AST], str] = {}
 
 
 class Doing:
@@ -51,6 +53,24 @@ class Actions(Scoped, ast.NodeVisitor):
         self._bare: set[int] = set()
         self._made: list[Code] = []
         self._lambdas: dict[int, Code] = {}
+
+    def visit(self, node: ast.AST) -> None:
+        # as ast.NodeVisitor does, but the name of the method is made once per class
+        kind = node.__class__
+        if kind is ast.Constant:
+            return
+        method = _METHODS.get(kind)
+        if method is None:
+            method = _METHODS[kind] = "visit_" + kind.__name__
+        visitor = getattr(self, method, None)
+        if visitor is not None:
+            visitor(node)
+        else:
+            self.generic_visit(node)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        for child in children(node):
+            self.visit(child)
 
     def visit_Name(self, node: ast.Name) -> None:
         if self.scope_of(node.id) is not self.module:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
 
 from kit.source.program import END, Program
+from kit.source.sections import by_sections
 
 
 class Edges:
@@ -45,7 +45,7 @@ class Edges:
 
 
 def arrange(program: Program, kept: Iterable[int], edges: Edges) -> tuple[list[int], list[str]]:
-    """Order statements so that the file runs; the order of execution wherever that is one.
+    """Order statements so that the file runs, by sections where that changes nothing.
 
     Parameters
     ----------
@@ -64,8 +64,7 @@ def arrange(program: Program, kept: Iterable[int], edges: Edges) -> tuple[list[i
     if not edges.natural:
         order = _sorted(order, edges)
         conflicts = _conflicts(program, order, edges)
-    _handler_last(program, order)
-    return order, conflicts
+    return by_sections(program, order), conflicts
 
 
 def _sorted(kept: list[int], edges: Edges) -> list[int]:
@@ -89,27 +88,6 @@ def _sorted(kept: list[int], edges: Edges) -> list[int]:
                 done.add(index)
                 order.append(index)
     return order
-
-
-def _handler_last(program: Program, order: list[int]) -> None:
-    """Move the handler's ``def`` to the end, where nothing below it depends on it."""
-    name = program.handler_name
-    defs = [i for i in program.meaning(name, program.root_at).defs if i in order] if name else []
-    if len(defs) != 1:
-        return
-    index = defs[0]
-    statement = program.statements[index]
-    if not isinstance(statement.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return
-    below = order[order.index(index) + 1 :]
-    for other in below:
-        facts = program.statements[other].facts
-        reads = facts.reads | (program.code_reads(other, facts.reads) if facts.calls else set())
-        bound = {*facts.binds, *facts.unbinds, *program.judgements[other].changes}
-        if name in reads or name in bound or bound & statement.facts.reads:
-            return
-    order.remove(index)
-    order.append(index)
 
 
 def _conflicts(program: Program, order: list[int], edges: Edges) -> list[str]:

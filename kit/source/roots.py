@@ -93,6 +93,8 @@ class Scoped:
     def held(self, value: ast.expr) -> frozenset[str]:
         """Roots of everything that calls in an expression are given: their results may hold it."""
         given: list[ast.expr] = []
+        if isinstance(value, (ast.Constant, ast.Name)):
+            return _NOTHING
         for node in ast.walk(value):
             if isinstance(node, ast.Call):
                 given += [*node.args, *(k.value for k in node.keywords)]

@@ -243,6 +243,8 @@ def _parts(node: ast.stmt, text: str) -> Iterator[tuple[ast.stmt, str]]:
 
 def _first_line(node: ast.stmt) -> int:
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    if not decorators:
+        return node.lineno
     return min([node.lineno, *(d.lineno for d in decorators)])
 
 
@@ -309,6 +311,8 @@ class _Text:
 
     def directive(self, node: ast.stmt) -> str:
         """``keep`` or ``drop`` from a ``# kit: ...`` comment right above or behind."""
+        if not self._comments:
+            return ""
         for number in range(self._comment_start(node), (node.end_lineno or node.lineno) + 1):
             words = self._comments.get(number, "").lstrip("# ").partition(":")
             if words[0].strip() == "kit" and words[2].strip() in ("keep", "drop"):
