@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -292,24 +292,57 @@ def export(
     handler: str | Handler | None = None,
     overwrite: bool = False,
     verify: bool = True,
+    files: Iterable[str] | None = None,
+    base_image: str | None = None,
+    env: Mapping[str, str] | None = None,
+    packages: Iterable[str] = (),
+    requirements: Iterable[str] = (),
 ) -> Bundle:
     """Write a handler as a worker: ``handler.py`` and what it needs, proven against the real SDK.
+
+    Modules of the project that the handler imports are copied with their own imports and their
+    packages' data, and so are files that the code reads by a literal path: from inside the project
+    only, no hidden file and no key, 20 MB together. What is not copied is in ``bundle.notes``.
 
     Parameters
     ----------
     path : path
-        Folder to write, relative to the kernel's. One that holds only an unedited earlier export is
-        replaced; anything else is refused unless ``overwrite``.
+        Folder to write, relative to the kernel's. One that holds only an unedited earlier export of
+        the same handler is replaced; anything else is refused, by name, unless ``overwrite``.
     verify : bool
         Run recorded jobs through the file in a real worker process and compare what it posts with
         the notebook's ``job.wire``.
+    files : iterable of str or None
+        Which parts to write beside ``handler.py`` and what it imports: ``requirements``,
+        ``dockerfile`` (with ``.dockerignore``), ``test_input``, ``hub`` (``.runpod/hub.json`` and
+        ``tests.json``), ``github`` (``.github/tests.json``), ``readme``. None: all of them.
+    base_image : str or None
+        Image to build on; None for the one that fits the Python, torch and CUDA in use here.
+    env : mapping of str to str or None
+        Variables of the image, beside those that ``%env`` has set. No keys: those are set on the
+        endpoint.
+    packages : iterable of str
+        Debian packages that the image installs: ``("ffmpeg",)``.
+    requirements : iterable of str
+        Further lines of requirements.txt: ``("accelerate", "numpy<2")``. One without a version gets
+        the version installed here.
+
+    Returns
+    -------
+    Bundle
+        ``.files``, ``.report``, ``.notes``, ``.explain()``, ``.diff()`` to the export before.
 
     Raises
     ------
     ExportError
         With what is missing or in the way. Nothing was written then.
+    UsageError
+        A choice is not what it should be.
     """
-    return session().export_to(path, handler, overwrite, verify)
+    from kit.export.choices import choose
+
+    choices = choose(files, base_image, env, packages, requirements)
+    return session().export_to(path, handler, overwrite, verify, choices)
 
 
 def load(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pandas
 
     from kit.export import Bundle, Report
+    from kit.export.choices import Choices
     from kit.export.compare import Tolerance
     from kit.serving import Serving
     from kit.targets.process import ProcessTarget
@@ -341,10 +342,12 @@ class Session:
         handler: str | Handler | None = None,
         overwrite: bool = False,
         verify: bool = True,
+        choices: Choices | None = None,
     ) -> Bundle:
         """Export a handler with what this session has recorded."""
         from kit.emulator.replay import play
         from kit.export import ExportRequest, export
+        from kit.export.choices import ALL
         from kit.source.saved import compared, saved_path
 
         chosen = self.handler(handler)
@@ -362,6 +365,8 @@ class Session:
                 fits=self.second_copy_fits,
                 play=play,
                 session=self.session_id,
+                choices=choices or ALL,
+                folder=self.folder(),
             )
         )
 

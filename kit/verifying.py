@@ -10,9 +10,9 @@ from kit.errors import UsageError
 from kit.events import JobView
 from kit.export.compare import EXACT, Tolerance
 from kit.export.inputs import inputs_beside
+from kit.export.place import about
 from kit.export.report import Report
 from kit.export.verify import MAX_JOBS, verify
-from kit.export.write import about
 from kit.store import Store
 
 

@@ -2,99 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import runner
 from kit.emulator.replay import play
 from kit.errors import ExportError
-from kit.events import JobKey, JobState, JobView
-from kit.export import Bundle, ExportRequest, export, verify
-from kit.handler import Handler, HandlerVersion, Options, kind_of
+from kit.events import JobState
+from kit.export import Bundle, export, verify
 from kit.source.record import Cell
-from tests.executed import Notebook, notebook
+from tests.executed import Notebook
+from tests.exporting import done, request_of
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-class Chunks:
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def chunk(self, text: str) -> None:
-        self.texts.append(text)
-
-
-def record(book: Notebook, version: HandlerVersion, number: int, request: Any) -> JobView:
-    """Run a job by the kit's own runner and note it as the store would."""
-    function = eval(version.expression, book.namespace)
-    values = {key: eval(source, book.namespace) for key, source in version.options}
-    handler = Handler(version, function, Options(**values))
-    chunks = Chunks()
-    text = json.dumps(request)
-    job_id = f"job-{number}"
-    outcome = asyncio.run(runner.run(handler, job_id, job_id, text, chunks, None))
-    return JobView(
-        key=JobKey(job_id),
-        id=job_id,
-        handler=version.name,
-        version=version.version,
-        target="local",
-        state=JobState(outcome.kind.value.upper()),
-        attempt=1,
-        timeout_s=None,
-        request=text,
-        submitted_at=float(number),
-        ended_at=float(number),
-        execution_ms=1.0,
-        done=outcome.done,
-        lost=outcome.lost,
-        error=outcome.error,
-        stream=tuple(chunks.texts),
-    )
-
-
-def request_of(
-    book: Notebook,
-    path: Path,
-    inputs: Sequence[Any] = (),
-    *,
-    expression: str = "handler",
-    options: Sequence[tuple[str, str]] = (),
-    **more: Any,
-) -> ExportRequest:
-    version = book.version(expression, options)
-    jobs = [record(book, version, n, {"input": value}) for n, value in enumerate(inputs)]
-    fields: dict[str, Any] = {
-        "path": path,
-        "handler": version,
-        "streams": kind_of(eval(expression, book.namespace)).streams,
-        "cells": book.record.cells(),
-        "jobs": tuple(reversed(jobs)),
-        "overwrite": False,
-        "verify": bool(inputs),
-        "fits": lambda: None,
-        "play": play,
-    }
-    return ExportRequest(**{**fields, **more})
-
-
-def done(*cells: str) -> Notebook:
-    return notebook(*(textwrap.dedent(c).strip("\n") for c in cells))
 
 
 SYNC = """
@@ -259,8 +189,8 @@ def test_the_clean_process_is_what_python_handler_py_would_be(tmp_path: Path) ->
     finally:
         del os.environ["RUNPOD_WEBHOOK_GET_JOB"]
     assert bundle.report.verdict == "equal", bundle.report
-    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")}
-    assert left == {"w", *(f"w/{name}" for name in bundle.files)}
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {f"w/{name}" for name in bundle.files}
 
 
 @pytest.mark.sdk
@@ -522,8 +452,8 @@ def test_a_recorded_input_with_a_secret_is_not_written(tmp_path: Path) -> None:
     key = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
     bundle = export(request_of(book, tmp_path / "w", [{"a": 1}, {"token": key}], verify=False))
     assert json.loads((tmp_path / "w" / "test_input.json").read_text()) == {"input": {"a": 1}}
-    for path in (tmp_path / "w").iterdir():
-        assert key not in path.read_text()
+    for path in (tmp_path / "w").rglob("*"):
+        assert path.is_dir() or key not in path.read_text()
     assert bundle.report.verdict == "not verified"
 
 
@@ -543,7 +473,8 @@ def test_the_files_of_a_bundle(tmp_path: Path) -> None:
     request = request_of(book, tmp_path / "w", [{"x": 1}, {"y": 2}, {"x": 3}], verify=False)
     bundle = export(dataclasses.replace(request, notebook="/some/where/digits.ipynb"))
     folder = tmp_path / "w"
-    assert {p.name for p in folder.iterdir()} == set(bundle.files)
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert there == set(bundle.files)
     text = (folder / "handler.py").read_text()
     assert text.startswith(
         '"""RunPod worker `handler`.\n\nExported from digits.ipynb by handler-kit '

@@ -1,16 +1,12 @@
-"""The text of handler.py and the Dockerfile: reads as written by hand, and text stays text."""
+"""The text of handler.py: reads as written by hand, and text stays text."""
 
 from __future__ import annotations
 
 import ast
-import json
 import random
-import sys
 import textwrap
 
-import pytest
-
-from kit.export.render import render_dockerfile, render_handler
+from kit.export.render import render_handler
 from tests.executed import Notebook, load, notebook
 
 
@@ -174,14 +170,3 @@ def test_lines_of_the_file_know_their_cell() -> None:
     assert found is not None
     assert found.place == "In [2], line 2"
     assert rendered.statement_at(1) is None
-
-
-@pytest.mark.parametrize("files", [["handler.py"], ["handler.py", "test_input.json"]])
-def test_the_dockerfile_has_the_instructions_it_should(files: list[str]) -> None:
-    text = render_dockerfile(files)
-    instructions = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert [i.split()[0] for i in instructions] == ["FROM", "WORKDIR", "COPY", "RUN", "COPY", "CMD"]
-    assert instructions[0] == f"FROM python:3.{sys.version_info.minor}-slim"
-    assert json.loads(instructions[-1].removeprefix("CMD ")) == ["python", "-u", "/handler.py"]
-    assert instructions[4] == f"COPY {' '.join(files)} /"
-    assert "://" not in text

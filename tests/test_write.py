@@ -16,7 +16,8 @@ import pytest
 
 from kit.errors import ExportError
 from kit.export import write
-from kit.export.write import MANIFEST, check_free, place_of, write_bundle
+from kit.export.place import MANIFEST, check_free, place_of
+from kit.export.write import write_bundle
 
 FILES = {"handler.py": "print(1)\n", "requirements.txt": "runpod==1.12.0\n"}
 ROOT = Path(__file__).resolve().parent.parent
@@ -237,7 +238,8 @@ def test_a_parent_that_cannot_be_written(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from kit.export.write import place_of, write_bundle
+from kit.export.place import place_of
+from kit.export.write import write_bundle
 target, version, big = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 files = {f"{name}.txt": version + "\\n" + version * big for name in "abcdef"}
 print("ready", flush=True)
@@ -320,7 +322,8 @@ def test_a_full_disk_leaves_the_old_bundle(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "from pathlib import Path\n"
         "from kit.errors import ExportError\n"
-        "from kit.export.write import place_of, write_bundle\n"
+        "from kit.export.place import place_of\n"
+        "from kit.export.write import write_bundle\n"
         "try:\n"
         "    write_bundle(place_of(Path(sys.argv[1])), {'handler.py': 'x' * 5000}, {}, overwrite=False)\n"
         "except ExportError as e:\n"

@@ -1,4 +1,4 @@
-"""The text of a bundle's files: ``handler.py`` from kept statements, and the Dockerfile."""
+"""The text of ``handler.py`` from kept statements, as a person would have written it."""
 
 from __future__ import annotations
 
@@ -206,28 +206,3 @@ def _value(source: str) -> str:
     return (
         ast.unparse(ast.parse(source, mode="eval")) if "\n" in source or "#" in source else source
     )
-
-
-def render_dockerfile(files: Iterable[str]) -> str:
-    """The image: Python of this kernel's minor version, the requirements, the handler.
-
-    Parameters
-    ----------
-    files : iterable of str
-        Names of the bundle's files that the image needs beside ``requirements.txt``.
-    """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    copied = " ".join(sorted(files))
-    return f"""\
-# build for RunPod: docker build --platform linux/amd64 -t NAME:TAG .
-FROM python:{version}-slim
-
-WORKDIR /
-
-COPY requirements.txt /
-RUN pip install --no-cache-dir -r /requirements.txt
-
-COPY {copied} /
-
-CMD ["python", "-u", "/handler.py"]
-"""

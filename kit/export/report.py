@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kit.export import show
+from kit.export.diff import Change, Diff
 from kit.source.slice import Decision
 
 Verdict = Literal["equal", "completed", "different", "not verified"]
@@ -32,6 +33,8 @@ class Row:
         Why it was not run, or what escaped the SDK.
     normalised : tuple of str
         What the comparison left out or made alike, by name.
+    silent : bool
+        Whether nothing is posted on either side: there was no result to compare.
     """
 
     job_id: str
@@ -42,6 +45,7 @@ class Row:
     worker: str = ""
     reason: str = ""
     normalised: tuple[str, ...] = ()
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class Report:
     Attributes
     ----------
     verdict : str
-        ``"equal"``: every job that was run posts what it posted in the notebook.
+        ``"equal"``: every job that was run posts what it posted in the notebook, and at least one
+        posts a result.
         ``"completed"``: there was none, and every test input ended COMPLETED. ``"different"``: at
         least one does not. ``"not verified"``: ``reason`` says why.
     reason : str
@@ -84,6 +89,9 @@ class Report:
         both = " and ".join(text for text, rows in ((jobs, run), (inputs, tests)) if rows)
         if self.passed:
             compared = "" if run else ", no recorded job to compare with"
+            silent = sum(row.silent for row in run)
+            if silent:
+                compared = f"; {silent} of them post{'s' * (silent == 1)} no result on either side"
             return f"{self.verdict}: {both} through a real worker{compared}"
         wrong = [row for row in self.rows if row.result in ("different", "failed")]
         where = f" at {wrong[0].path}" if wrong[0].path else ""
@@ -112,6 +120,8 @@ class Bundle:
         Every statement of the notebook in order, kept or dropped, with the reason.
     notes : tuple of str
         What a person should know, one sentence each.
+    changes : tuple of Change
+        What became of the files of an earlier export in the same place; empty if there was none.
     """
 
     path: Path
@@ -120,6 +130,7 @@ class Bundle:
     report: Report
     decisions: tuple[Decision, ...]
     notes: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
 
     @property
     def kept(self) -> tuple[Decision, ...]:
@@ -137,6 +148,10 @@ class Bundle:
     def sentence(self) -> str:
         """What happened, as one sentence."""
         return f"{self.handler} is in {self.path} ({self.report.sentence()})."
+
+    def diff(self) -> Diff:
+        """What this export changed in the place it went to, as a unified diff; empty at first."""
+        return Diff(self.changes)
 
     def explain(self, all: bool = False) -> Explanation:
         """Why every statement was kept or dropped: cell, line, reason.

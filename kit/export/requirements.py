@@ -5,17 +5,21 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
-import json
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_VERSION = re.compile(r"[A-Za-z0-9.!_-]+")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_VCS_URL = re.compile(r"(https|ssh)://[A-Za-z0-9._~/%:+-]+")
+from kit.export.imports import Import, imports_of
+from kit.export.installed import Line, canonical, direct_url, folder_of, line_of
+from kit.export.piplines import Wish, Wishes
+from kit.export.unseen import unseen
+
+#: a notebook's own tools: installed by its pip lines, and no part of a worker
+_TOOLS = {
+    *("handler-kit", "ipykernel", "ipython", "ipywidgets", "jupyter", "jupyterlab", "nbformat"),
+    *("notebook", "pip", "setuptools", "wheel", "uv", "anywidget", "jupyterlab-widgets"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,96 +32,184 @@ class Requirements:
     notes : tuple of str
         One sentence each.
     local : tuple of str
-        Imported modules that lie beside the notebook, not in an installed distribution.
+        Imported modules that are of no installed distribution and no siblings.
+    names : tuple of str
+        Distributions it names, in their canonical form.
+    git : bool
+        Whether a line needs ``git`` to be installed.
     """
 
     text: str
     notes: tuple[str, ...]
     local: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    git: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Import:
-    module: str  # dotted
-    optional: bool  # inside a `try`
-
-
-def requirements(source: str) -> Requirements:
-    """Requirements of a module's source.
+def requirements(
+    sources: str | Sequence[ast.Module],
+    *,
+    siblings: Collection[str] = (),
+    outside: Mapping[str, str] | None = None,
+    wishes: Wishes | None = None,
+    also: Sequence[Wish] = (),
+    notebook: Collection[str] = (),
+) -> Requirements:
+    """Requirements of modules.
 
     Parameters
     ----------
-    source : str
-        Python source; imports inside functions count too.
+    sources : str or sequence of ast.Module
+        Source or parsed modules; imports inside functions count too.
+    siblings : collection of str
+        First names of modules that the bundle holds itself.
+    outside : mapping of str to str or None
+        First names of modules that it should hold and cannot, with the reason.
+    wishes : Wishes or None
+        What the notebook's pip lines install.
+    also : sequence of Wish
+        Further requirements that a person has asked for; they hold as they are.
+    notebook : collection of str
+        First names of all modules that the notebook imports anywhere: what it installs and imports
+        only for itself is no requirement.
 
     Returns
     -------
     Requirements
         ``runpod`` is always among them; the standard library never is.
     """
-    owners = importlib.metadata.packages_distributions()
-    lines: dict[str, str] = {}
-    notes: list[str] = []
-    local: list[str] = []
-    wanted = [_Import("runpod", False), *_imports(ast.parse(source))]
-    for found in wanted:
+    trees = [ast.parse(sources)] if isinstance(sources, str) else list(sources)
+    return _Collector(siblings, outside or {}, wishes or Wishes(), notebook).run(trees, also)
+
+
+class _Collector:
+    def __init__(
+        self,
+        siblings: Collection[str],
+        outside: Mapping[str, str],
+        wishes: Wishes,
+        notebook: Collection[str],
+    ) -> None:
+        self.owners = importlib.metadata.packages_distributions()
+        self.siblings, self.outside, self.wishes = set(siblings), outside, wishes
+        self.notebook = notebook
+        self.extras: dict[str, set[str]] = {}
+        self.lines: dict[str, Line] = {}
+        self.notes: list[str] = list(wishes.notes)
+        self.local: list[str] = []
+
+    def run(self, trees: Sequence[ast.Module], also: Sequence[Wish]) -> Requirements:
+        for wish in (*self.wishes.packages, *also):
+            self.extras.setdefault(canonical(wish.name), set()).update(wish.extras)
+        for found in (Import("runpod"), *(i for tree in trees for i in imports_of(tree))):
+            self._import(found)
+        for tree in trees:
+            self._unseen(tree)
+        self._wished()
+        for wish in also:
+            self.lines[canonical(wish.name)] = Line(wish.text) if wish.specifier else self._of(wish)
+        lines = [self.lines[key] for key in sorted(self.lines)]
+        indexes = dict.fromkeys(line.index for line in lines if line.index)
+        text = "".join(f"--extra-index-url {index}\n" for index in indexes)
+        return Requirements(
+            text + "".join(f"{line.text}\n" for line in lines),
+            tuple(dict.fromkeys(self.notes)),
+            tuple(self.local),
+            tuple(sorted(self.lines)),
+            any(" @ git+" in line.text for line in lines),
+        )
+
+    def _import(self, found: Import) -> None:
         top = found.module.partition(".")[0]
-        if top in sys.stdlib_module_names or top in local:
-            continue
-        names = _owners(found.module, owners.get(top, ()))
+        if not top or top in sys.stdlib_module_names or top in self.local or top in self.siblings:
+            return
+        names = _owners(found.module, self.owners.get(top, ()))
         if not names:
-            _unowned(found, top, lines, notes, local)
-            continue
-        if len(names) > 1:
-            notes.append(
+            self._unowned(found, top)
+        elif len(names) > 1:
+            self.notes.append(
                 f"`{found.module}` comes from several distributions ({', '.join(names)}); "
                 "requirements.txt names them all."
             )
         for name in names:
-            key = re.sub(r"[-_.]+", "-", name).lower()
-            if key not in lines:
-                line, note = _line(name)
-                lines[key] = line
-                notes.extend([note] if note else [])
-    text = "".join(lines[key] + "\n" for key in sorted(lines))
-    return Requirements(text, tuple(dict.fromkeys(notes)), tuple(local))
+            self._add(name)
 
+    def _add(self, name: str) -> None:
+        key = canonical(name)
+        if key not in self.lines:
+            self.lines[key] = line_of(name, self.extras.get(key, ()), self.wishes.indexes)
+            if self.lines[key].note:
+                self.notes.append(self.lines[key].note)
 
-def _unowned(
-    found: _Import, top: str, lines: dict[str, str], notes: list[str], local: list[str]
-) -> None:
-    if top == "runpod":
-        lines["runpod"] = "runpod"
-        notes.append("runpod is not installed here, so requirements.txt names no version of it.")
-        return
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError, AttributeError):
-        spec = None
-    if spec is not None:
-        local.append(top)
-        where = Path(spec.origin).name if spec.origin and spec.origin != "namespace" else top
-        notes.append(
-            f"`{top}` ({where}) belongs to no installed distribution and is not copied: "
-            "put it beside handler.py and into the Dockerfile's COPY."
-        )
-    elif not found.optional:
-        notes.append(f"no installed distribution provides `{found.module}`: add what does.")
+    def _unowned(self, found: Import, top: str) -> None:
+        if top == "runpod":
+            self.lines["runpod"] = Line("runpod")
+            self.notes.append(
+                "runpod is not installed here, so requirements.txt names no version of it."
+            )
+            return
+        origin = _origin(top)
+        if origin is not None:
+            owner = _installed_from(origin)
+            if owner is not None:
+                self._add(owner)
+                return
+            self.local.append(top)
+            why = self.outside.get(top, "belongs to no installed distribution")
+            self.notes.append(
+                f"`{top}` ({origin.name}) {why} and is not copied: "
+                "put it beside handler.py and into the Dockerfile's COPY."
+            )
+        elif not found.optional:
+            self.notes.append(
+                f"no installed distribution provides `{found.module}`: add what does."
+            )
 
+    def _unseen(self, tree: ast.Module) -> None:
+        for name, word in unseen(tree):
+            if name in self.lines:
+                continue
+            if _is_installed(name):
+                self._add(name)
+            else:
+                self.notes.append(f"`{word}` needs {name}, which is not installed here.")
 
-def _imports(tree: ast.Module) -> Iterator[_Import]:
-    optional: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try):
-            optional |= {id(n) for child in (*node.body, *node.handlers) for n in ast.walk(child)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield _Import(alias.name, id(node) in optional)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            for alias in node.names:
-                # `from google.cloud import storage`: the name may be a module of its own
-                yield _Import(f"{node.module}.{alias.name}", id(node) in optional)
+    # -- what the notebook installs -----------------------------------------------------------------
+
+    def _wished(self) -> None:
+        unused = []
+        for wish in self.wishes.packages:
+            name = wish.name or _from_url(wish.url)
+            key = canonical(name)
+            if not name:
+                self.notes.append(
+                    "the notebook installs something from a URL, and nothing that is installed here says "
+                    "that it came from there: add it to requirements.txt."
+                )
+            elif key in self.lines or key in _TOOLS:
+                continue
+            elif not _is_installed(name):
+                self.lines[key] = Line(Wish(name, wish.extras, wish.specifier).text)
+                self.notes.append(
+                    f"the notebook installs {name}, which is not there in this kernel."
+                )
+            elif self._modules(key) & set(self.notebook):
+                unused.append(name)
+            else:
+                self._add(name)  # imported by nobody: a plug-in of another package
+        if unused:
+            self.notes.append(
+                f"installed by the notebook and left out, because nothing that was kept imports it: "
+                f"{', '.join(sorted(unused))}."
+            )
+
+    def _modules(self, key: str) -> set[str]:
+        return {top for top, names in self.owners.items() if key in map(canonical, names)}
+
+    def _of(self, wish: Wish) -> Line:
+        if _is_installed(wish.name):
+            return line_of(wish.name, wish.extras, self.wishes.indexes)
+        return Line(wish.text)
 
 
 def _owners(module: str, names: Sequence[str]) -> list[str]:
@@ -151,59 +243,44 @@ def _provides(name: str, prefix: str, *, plain: bool = False) -> bool:
     return False
 
 
-def _line(name: str) -> tuple[str, str]:
-    """Requirement line of an installed distribution, and a note if there is something to say."""
+def _origin(top: str) -> Path | None:
+    """The file or folder of a module that no distribution lists; None if there is no such module."""
     try:
-        dist = importlib.metadata.distribution(name)
-        version = str(dist.version)
-    except (importlib.metadata.PackageNotFoundError, ValueError, KeyError):
-        dist, version = None, ""
-    if dist is None or not _NAME.fullmatch(name):  # a broken or hostile METADATA file
-        note = f"a distribution that calls itself {name[:60]!r} has unreadable metadata"
-        return "# a distribution with unreadable metadata was left out", note
-    public, _, build = version.partition("+")
-    if not _VERSION.fullmatch(public):
-        return name, f"{name} has no usable version here ({version[:60]!r}); its line names none."
-    origin = _direct_url(dist)
-    if origin is not None:
-        return _from_elsewhere(name, public, origin)
-    if not build:
-        return f"{name}=={public}", ""
-    build = "".join(c for c in build if c.isalnum() or c in "._-")
-    note = (
-        f"{name} {public}+{build} is installed here; requirements.txt asks for {public}, because "
-        f"a local build ('{build}') is not in the default package index. For that very build add "
-        "its index to the pip line of the Dockerfile."
-    )
-    return f"{name}=={public}  # installed here: the local build {public}+{build}", note
-
-
-def _direct_url(dist: importlib.metadata.Distribution) -> Mapping[str, object] | None:
-    """PEP 610: where a distribution came from if not from an index."""
-    text = dist.read_text("direct_url.json")
-    try:
-        data = json.loads(text) if text else None
-    except ValueError:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
         return None
-    return data if isinstance(data, dict) else None
+    if spec is None:
+        return None
+    if spec.origin and spec.origin != "namespace":
+        return Path(spec.origin)
+    return Path(next(iter(spec.submodule_search_locations or [top]), top))
 
 
-def _from_elsewhere(name: str, version: str, origin: Mapping[str, object]) -> tuple[str, str]:
-    vcs = origin.get("vcs_info")
-    url = str(origin.get("url", ""))
-    commit = str(vcs.get("commit_id", "")) if isinstance(vcs, dict) else ""
-    if (
-        isinstance(vcs, dict)
-        and vcs.get("vcs") == "git"
-        and _COMMIT.fullmatch(commit)
-        and _VCS_URL.fullmatch(url)
-    ):
-        return f"{name} @ git+{url}@{commit}", ""
-    if "archive_info" in origin:
-        note = f"{name} was installed from a file: requirements.txt asks the index for {version}."
-        return f"{name}=={version}", note
-    note = (
-        f"{name} is installed from a folder of this machine: publish it, or copy it into the "
-        "image; requirements.txt has it as a comment."
-    )
-    return f"# {name}=={version} is installed from a folder of this machine", note
+def _installed_from(origin: Path) -> str | None:
+    """The editable distribution whose folder holds a file: its wheel lists no modules."""
+    for dist in importlib.metadata.distributions():
+        folder = folder_of(dist)
+        if folder is not None and origin.is_relative_to(folder):
+            return str(dist.metadata["Name"])
+    return None
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _from_url(url: str) -> str:
+    """The distribution that was installed from a URL; ``""`` if none says so."""
+    wanted = url.removeprefix("git+").partition("#")[0].rstrip("/")
+    for dist in importlib.metadata.distributions():
+        origin = direct_url(dist) or {}
+        have = str(origin.get("url", "")).rstrip("/")
+        if have and (
+            wanted == have or wanted.rpartition("@")[0] == have or wanted == f"{have}.git"
+        ):
+            return str(dist.metadata["Name"])
+    return ""

@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from kit.export.diff import summary
+from kit.export.place import plain
 from kit.secret import redact
 from kit.source.commands import named
 
 if TYPE_CHECKING:
+    from kit.export.diff import Diff
     from kit.export.report import Bundle, Explanation, Report
     from kit.source.slice import Decision
 
@@ -25,6 +28,7 @@ _COLOURS = {
     "different": "var(--jp-error-color1,#d1491f)",
     "not verified": "var(--jp-warn-color1,#b8860b)",
 }
+_MANY = 30  # files that are named one by one
 _MARKS = {
     "equal": "✓", "completed": "✓", "different": "≠", "failed": "✗", "not verified": "?",
     "not run": "-",
@@ -54,7 +58,8 @@ def report_text(report: Report) -> str:
 
 def bundle_text(bundle: Bundle) -> str:
     """A bundle in plain text."""
-    lines = [f"{bundle.handler} exported to {bundle.path}", "  " + "  ".join(bundle.files)]
+    lines = [f"{bundle.handler} exported to {bundle.path}", "  " + _files(bundle)]
+    lines += [f"  {line}" for line in _changed(bundle)]
     lines += ["  " + line for line in report_text(bundle.report).split("\n")]
     lines.append(f"  {_counts(bundle)}; bundle.explain() says why")
     lines += [f"  ! {_one_line(note)}" for note in bundle.notes]
@@ -106,7 +111,8 @@ def bundle_html(bundle: Bundle) -> str:
     why = f'<code style="{_CODE}">bundle.explain()</code> says why'
     parts = [
         f'<div>{name} exported to <code style="{_CODE}">{escape(str(bundle.path))}</code></div>',
-        f'<div style="{_FAINT}{_CODE}">{escape("  ".join(bundle.files))}</div>',
+        f'<div style="{_FAINT}{_CODE}">{escape(_files(bundle))}</div>',
+        *(f'<div style="{_FAINT}">{_words(line)}</div>' for line in _changed(bundle)),
         *_report_parts(bundle.report),
         f'<div style="{_FAINT}">{escape(_counts(bundle))}; {why}</div>',
     ]
@@ -122,6 +128,37 @@ def explanation_html(explanation: Explanation) -> str:
     table = _table(["", "where", "statement", "because"], _explained(explanation), code=(2,))
     rest = [f'<div style="{_FAINT}">{escape(line)}</div>' for line in _counted(explanation)]
     return _frame([table, *rest])
+
+
+def diff_text(diff: Diff) -> str:
+    """A diff in plain text; nothing in it moves a cursor."""
+    text = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(diff))
+    return text.rstrip("\n") or "nothing changed"
+
+
+def diff_html(diff: Diff) -> str:
+    """A diff as HTML; every text in it escaped, lines that came and went in the theme's colours."""
+    lines = []
+    for line in diff_text(diff).split("\n"):
+        colour = ""
+        if line.startswith(("+", "-")) and not line.startswith(("+++ ", "--- ")):
+            colour = f"color:{_COLOURS['equal' if line[0] == '+' else 'different']};"
+        elif line.startswith("@@"):
+            colour = _FAINT
+        lines.append(f'<div style="{colour}white-space:pre-wrap">{escape(line) or "&nbsp;"}</div>')
+    return _frame([f'<div style="{_CODE}">{"".join(lines)}</div>'])
+
+
+def _files(bundle: Bundle) -> str:
+    """The bundle's files; of the copied ones only so many that a person still reads them."""
+    names = [plain(name) for name in bundle.files]
+    shown = names if len(names) <= _MANY else [*names[:_MANY], f"and {len(names) - _MANY} more"]
+    return "  ".join(shown)
+
+
+def _changed(bundle: Bundle) -> list[str]:
+    told = summary(bundle.changes)
+    return [f"since the last export here: {told}; `bundle.diff()` shows it"] if told else []
 
 
 def _report_parts(report: Report) -> list[str]:

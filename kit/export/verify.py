@@ -66,6 +66,7 @@ def verify(
         Seconds a job may take beside ten times what it took in the notebook.
     """
     chosen, rows = _choose(jobs, version)
+    inputs = _new(inputs, chosen)
     if not chosen and not inputs:
         return Report("not verified", _nothing_to_run(jobs, version), tuple(rows))
     if importlib.util.find_spec("runpod") is None:
@@ -92,6 +93,7 @@ def verify(
         copy = Path(temporary).resolve() / "worker"
         copy.mkdir()
         for name in files:
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
         replay = play(copy, cases, load_timeout_s, budget_s)
         return _report(chosen, inputs, rows, replay, str(copy), tolerance)
@@ -130,6 +132,18 @@ def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView]
     return chosen[::-1], rows
 
 
+def _new(inputs: Sequence[ExampleInput], chosen: Sequence[JobView]) -> list[ExampleInput]:
+    """Test inputs that prove more than what is run anyway: the bundle's tests are recorded jobs."""
+    seen = [json.loads(job.request or "{}").get("input") for job in chosen]
+    kept: list[ExampleInput] = []
+    for given in inputs:
+        value = json.loads(given.request).get("input")
+        if given.name == "test_input.json" or given.expected is not NOTHING or value not in seen:
+            kept.append(given)
+            seen.append(value)
+    return kept
+
+
 def _nothing_to_run(jobs: Sequence[JobView], version: int | None) -> str:
     if version is not None and not any(job.version == version for job in jobs):
         return f"no job of v{version} has run yet; run one and export again"
@@ -152,8 +166,14 @@ def _report(
     rows += [_row(job, next(played), folder, tolerance) for job in chosen]
     rows += [_input_row(given, next(played), tolerance) for given in inputs]
     results = {row.result for row in rows}
-    verdict: Verdict = "equal" if "equal" in results else "completed"
+    compared = any(row.result == "equal" and not row.silent for row in rows)
+    verdict: Verdict = "equal" if compared else "completed"
     why = replay.why.replace(folder, "worker")
+    if not compared and not why and "completed" not in results:
+        silent = sum(row.silent for row in rows)
+        jobs = "the recorded job posts" if silent == 1 else f"all {silent} recorded jobs post"
+        why = f"{jobs} no result, here or in the worker: run one that gives a result, and export again"
+        why = why if silent else "nothing was run"
     if results & {"different", "failed"}:
         verdict = "different"
     elif why or not results & {"equal", "completed"}:
@@ -168,7 +188,8 @@ def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row
     posted = posted_of(played.posted, played.lost)
     difference, normalised = compare(wire_of(job), posted, folder, tolerance)
     if difference is None:
-        return Row(job.id, state, "equal", normalised=normalised)
+        silent = job.done is None and not posted.done
+        return Row(job.id, state, "equal", normalised=normalised, silent=silent)
     return Row(
         job.id, state, "different", difference.path, difference.notebook, difference.worker,
         normalised=normalised,

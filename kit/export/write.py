@@ -17,159 +17,39 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ExportError
+from kit.export.place import LITTER, MANIFEST, Place, check_free, manifest
 
-MANIFEST = ".kit-export.json"
-#: what others leave in a folder; never a reason to refuse, never kept
-_LITTER = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-_MANIFEST_LIMIT_BYTES = 1_000_000
 _EXCHANGE = 2  # RENAME_EXCHANGE, linux/fs.h
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a bundle goes.
-
-    Attributes
-    ----------
-    parent : Path
-        Resolved folder; may not exist yet.
-    name : str
-        The bundle's own folder in it.
-    """
-
-    parent: Path
-    name: str
-
-    @property
-    def path(self) -> Path:
-        return self.parent / self.name
-
-
-def place_of(path: Path) -> Place:
-    """Resolve a target without touching the disk.
-
-    Raises
-    ------
-    ExportError
-        The path names no folder that could be written: control characters, ``/``, a file or a
-        link in its place.
-    """
-    text = os.fspath(path)
-    if not text or any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ExportError(
-            f"{text[:80]!r} cannot be a folder's name: it is empty or holds control "
-            "characters. Give a plain path."
-        )
-    try:
-        # not resolve(): `a/../b` is `b`, as it reads, and a link in the last place is refused
-        full = Path(os.path.abspath(text))  # noqa: PTH100
-        parent = full.parent.resolve()
-        place = Place(parent, full.name)
-        if not place.name:
-            raise ExportError(f"{text!r} is the root of the disk. Give a folder of its own.")
-        if Path.cwd().is_relative_to(place.path):
-            # it would be replaced under the kernel's feet
-            raise ExportError(f"{text!r} is the folder the kernel runs in. Give one inside it.")
-        if place.path.is_symlink():
-            raise ExportError(f"{text!r} is a link. Give the folder it leads to, or another.")
-        if place.path.exists() and not place.path.is_dir():
-            raise ExportError(f"{text!r} is a file. Give another path.")
-    except (OSError, RuntimeError, ValueError) as exc:
-        raise ExportError(f"{text[:80]!r} cannot be used as a folder: {exc}.") from None
-    return place
-
-
-def check_free(place: Place, *, overwrite: bool) -> None:
-    """Refuse a folder that holds anything but an earlier export nobody edited.
-
-    Raises
-    ------
-    ExportError
-        Naming what is in the way.
-    """
-    try:
-        foreign = [] if overwrite else _foreign(place.path)
-    except OSError as exc:
-        raise ExportError(f"{place.path} cannot be read: {exc.strerror}.") from None
-    if foreign:
-        shown = ", ".join(foreign[:6])
-        more = f" and {len(foreign) - 6} more" if len(foreign) > 6 else ""
-        raise ExportError(
-            f"{place.path} holds what no export wrote, or what was edited since: {shown}{more}. "
-            "Give another path, or overwrite=True: it replaces the bundle's own files and leaves "
-            "the others."
-        )
-
-
-def _foreign(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    known = _manifest(folder)
-    found = []
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if entry.name in _LITTER or (entry.name == MANIFEST and known is not None):
-            continue
-        shown = entry.name.encode(errors="backslashreplace").decode()
-        shown = "".join(c if c.isprintable() else "?" for c in shown)[:80]
-        if not entry.is_file(follow_symlinks=False) or known is None or entry.name not in known:
-            found.append(shown)
-        elif _digest(Path(entry.path)) != known[entry.name]:
-            found.append(f"{shown} (edited)")
-    return found
-
-
-def about(folder: Path) -> dict[str, object] | None:
-    """What an export has written of itself; None if there is no readable manifest."""
-    path = folder / MANIFEST
-    try:
-        info = path.lstat()
-        if not stat.S_ISREG(info.st_mode) or info.st_size > _MANIFEST_LIMIT_BYTES:
-            return None
-        manifest = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
-
-
-def _manifest(folder: Path) -> dict[str, str] | None:
-    """Name to hash of an earlier export's files; None if there is no readable manifest."""
-    files = (about(folder) or {}).get("files")
-    if not isinstance(files, dict) or not all(isinstance(v, str) for v in files.values()):
-        return None
-    return files
-
-
-def _digest(path: Path) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(fd, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
-
-
 def write_bundle(
-    place: Place, files: Mapping[str, str], about: Mapping[str, object], *, overwrite: bool
+    place: Place,
+    files: Mapping[str, str | bytes],
+    about: Mapping[str, object],
+    *,
+    overwrite: bool,
 ) -> tuple[str, ...]:
     """Write a bundle in one step.
 
     Parameters
     ----------
     place : Place
-    files : mapping of str to str
-        Plain file name to text.
+    files : mapping of str to str or bytes
+        Path in the bundle, ``/`` between its parts, to its content; text is written as UTF-8.
     about : mapping
-        Further keys of the manifest.
+        Further keys of the manifest. ``handler`` is the name whose bundle this is.
     overwrite : bool
         Whether other files in the folder are no reason to refuse. They stay as they are.
 
     Returns
     -------
     tuple of str
-        Names written, the manifest last.
+        Paths written, the manifest last.
 
     Raises
     ------
@@ -177,17 +57,20 @@ def write_bundle(
         Something is in the way, or the disk cannot be written. The old bundle is then whole.
     """
     for name in files:
-        assert name == Path(name).name
         assert name != MANIFEST
-    data = {name: text.encode() for name, text in files.items()}
+        assert all(part not in ("", ".", "..") and "\0" not in part for part in name.split("/"))
+    data = {n: c.encode() if isinstance(c, str) else c for n, c in files.items()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in data.items()}
-    manifest = json.dumps({**about, "files": digests}, indent=2, ensure_ascii=False) + "\n"
-    data[MANIFEST] = manifest.encode(errors="replace")
+    text = json.dumps({**about, "files": digests}, indent=2, ensure_ascii=False) + "\n"
+    data[MANIFEST] = text.encode(errors="replace")
+    handler = about.get("handler")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _opened(place.parent) as parent:
             _recover(place, parent)
-            check_free(place, overwrite=overwrite)
+            check_free(
+                place, overwrite=overwrite, handler=handler if isinstance(handler, str) else None
+            )
             _write(place, parent, data)
     except OSError as exc:
         where = exc.filename if isinstance(exc.filename, str) else place.path
@@ -221,12 +104,12 @@ def _write(place: Place, parent: int, data: Mapping[str, bytes]) -> None:
     try:
         fresh = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            for name, content in data.items():
-                _write_file(fresh, name, content)
+            _write_files(fresh, data)
             mode = 0o755
             if place.path.is_dir():
                 mode = stat.S_IMODE(place.path.lstat().st_mode)
-                _keep_others(place.path, place.parent / temporary, set(data))
+                known = set(manifest(place.path) or ())
+                _keep_others(place.path, place.parent / temporary, "", set(data), known)
             os.fchmod(fresh, mode)
             os.fsync(fresh)
         finally:
@@ -238,25 +121,47 @@ def _write(place: Place, parent: int, data: Mapping[str, bytes]) -> None:
         _remove(place.parent / temporary)
 
 
-def _write_file(folder: int, name: str, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(name, flags, 0o644, dir_fd=folder), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_files(folder: int, data: Mapping[str, bytes]) -> None:
+    """Files of a new folder, each with the folders it lies in; nobody else knows its name yet."""
+    made: set[str] = set()
+    for name, content in data.items():
+        head = name.rpartition("/")[0]
+        parts = head.split("/") if head else []
+        for depth in range(1, len(parts) + 1):
+            inner = "/".join(parts[:depth])
+            if inner not in made:
+                os.mkdir(inner, 0o755, dir_fd=folder)
+                made.add(inner)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(name, flags, 0o644, dir_fd=folder), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _keep_others(old: Path, new: Path, ours: set[str]) -> None:
+def _keep_others(
+    old: Path, new: Path, prefix: str, ours: Collection[str], known: Collection[str]
+) -> None:
     """Give the new folder the other files of the old one, as links to the same data."""
-    known = _manifest(old) or {}
     for entry in os.scandir(old):
-        if entry.name in ours or entry.name in _LITTER or entry.name in known:
+        name = prefix + entry.name
+        if name in ours or entry.name in LITTER or name in known:
             continue
         target = new / entry.name
-        if entry.is_dir(follow_symlinks=False):
+        if not entry.is_dir(follow_symlinks=False):
+            if not target.is_dir():  # what is a folder of ours now has taken its place
+                _link(entry.path, target)
+        elif target.is_dir():
+            _keep_others(Path(entry.path), target, f"{name}/", ours, known)
+        elif any(other.startswith(f"{name}/") for other in known):
+            # a folder of an earlier bundle: what is left in it is somebody's own, or nothing is
+            kept = [p for p in Path(entry.path).rglob("*") if not p.is_dir() or p.is_symlink()]
+            inner = Path(entry.path)
+            if any(prefix + p.relative_to(old).as_posix() not in known for p in kept):
+                target.mkdir(mode=stat.S_IMODE(inner.lstat().st_mode))
+                _keep_others(inner, target, f"{name}/", ours, known)
+        elif not target.exists():
             shutil.copytree(entry.path, target, symlinks=True, copy_function=_link)
-        else:
-            _link(entry.path, target)
 
 
 def _link(source: str, target: str | Path) -> None:

@@ -139,6 +139,7 @@ def test_kit_test_finds_the_recorded_jobs_of_a_bundle(
     monkeypatch.setenv("KIT_HOME", home)
     code, text = kit_test(folder / "worker")
     assert code == 0, text
+    # the bundle's own tests are among the recorded jobs, and are not run twice
     assert "equal: 50 recorded jobs and 1 test input through a real worker" in text
 
 
