@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from kit.draft import ExportDraft, ExportOutcome
 from kit.events import JobKey
 from kit.handler import HandlerVersion
+from kit.reads import Prefill
 from kit.span import Spans
 
 
@@ -54,10 +56,42 @@ class Controls(Protocol):
     def cancel(self, key: JobKey) -> None:
         """Ask for a job to be cancelled. Does nothing if it has ended."""
 
-    def export(self, handler: str, done: Callable[[bool, str], None]) -> None:
-        """Export a handler to ``worker/`` on a thread of its own.
+    def retry(self, key: JobKey) -> object:
+        """Run the request of a job that failed, was stopped or was lost again.
 
-        ``done(ok, sentence)`` is called from that thread at the end.
+        Raises
+        ------
+        KitError
+            With a sentence for the person: it did not fail, or its request is no longer stored.
+        """
+
+    def prefill(self, handler: str, key: JobKey | None = None) -> Prefill:
+        """What an input editor begins with.
+
+        The input of a job; None for the last one of the handler, else what it reads.
+
+        Raises
+        ------
+        KitError
+            There is no such handler or job, or its request is no longer stored.
+        """
+
+    def draft(self, handler: str, path: str, done: Callable[[ExportDraft], None]) -> None:
+        """Plan an export on a thread of its own; nothing is written.
+
+        ``done(draft)`` is called from that thread.
+        """
+
+    def export(
+        self,
+        handler: str,
+        done: Callable[[ExportOutcome], None],
+        path: str = "worker",
+        overwrite: bool = False,
+    ) -> None:
+        """Export a handler on a thread of its own and prove what was written.
+
+        ``done(outcome)`` is called from that thread at the end.
         """
 
     def call_later(self, delay_s: float, function: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from kit import findings
 from kit.events import Finding
 from kit.handler import Handler
+from kit.reads import reads_of
 
 _LOADERS = ("from_pretrained", "torch.load", "load_model", "snapshot_download", "pipeline")
 
@@ -54,52 +55,4 @@ def line_of(tree: ast.Module, function: Any) -> int | None:
 
 def example_input(function: Any, tree: ast.Module) -> str:
     """An input with the keys that the handler reads, from its source; ``{}`` if none are seen."""
-    name = getattr(function, "__name__", None)
-    found: dict[str, Any] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
-            parameters = [*node.args.posonlyargs, *node.args.args][inspect.ismethod(function) :]
-            if parameters:
-                _keys_read(node, parameters[0].arg, found)
-    return json.dumps(found, ensure_ascii=False)
-
-
-def _keys_read(function: ast.AST, job: str, found: dict[str, Any]) -> None:
-    def is_input(node: ast.AST) -> bool:
-        if isinstance(node, ast.Name):
-            return node.id in names
-        key = _key(node)
-        return (
-            key is not None
-            and key[1] == "input"
-            and isinstance(key[0], ast.Name)
-            and (key[0].id == job)
-        )
-
-    names: set[str] = set()
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and is_input(node.value):
-            names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-    for node in ast.walk(function):
-        key = _key(node)
-        if key is not None and is_input(key[0]):
-            default = ""
-            if isinstance(node, ast.Call) and len(node.args) > 1:
-                try:
-                    default = ast.literal_eval(node.args[1])
-                    json.dumps(default)
-                except (ValueError, TypeError):
-                    default = ""
-            found.setdefault(key[1], default)
-
-
-def _key(node: ast.AST) -> tuple[ast.expr, str] | None:
-    """``x["k"]`` or ``x.get("k")`` as (x, "k")."""
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        if isinstance(node.slice.value, str):
-            return node.value, node.slice.value
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        if node.func.attr == "get" and node.args and isinstance(node.args[0], ast.Constant):
-            if isinstance(node.args[0].value, str):
-                return node.func.value, node.args[0].value
-    return None
+    return json.dumps(reads_of(function, tree).example(), ensure_ascii=False)

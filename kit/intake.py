@@ -54,6 +54,10 @@ class Intake:
                 dropped += len(last.text)
         return dropped
 
+    def last(self, handler: str) -> Request | None:
+        """The last request of a handler in this session as it was sent; None if there was none."""
+        return self._last.get(handler)
+
     def submit(
         self,
         request: Request,

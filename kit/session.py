@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit import exporting
 from kit.batch import Batch
 from kit.breakpoints import Breakpoints
 from kit.capture import JOB, Capture
-from kit.errors import KitError, StoreError, TargetError, UsageError
+from kit.draft import ExportDraft, ExportOutcome
+from kit.errors import StoreError, TargetError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
 from kit.freeing import Errors
@@ -26,7 +28,9 @@ from kit.handler import Handler, HandlerVersion
 from kit.intake import Intake
 from kit.job import Job, output_or_raise
 from kit.payload import decode
+from kit.prefill import prefill
 from kit.queue import Entry
+from kit.reads import Prefill
 from kit.request import make
 from kit.sampler import Sampler
 from kit.secret import redact
@@ -323,18 +327,21 @@ class Session:
     def call_later(self, delay_s: float, function: Callable[[], None]) -> None:
         self.worker.call_later(delay_s, function)
 
-    def export(self, handler: str, done: Callable[[bool, str], None]) -> None:
-        def work() -> None:
-            try:
-                bundle = self.export_to("worker", handler)
-            except KitError as exc:
-                done(False, str(exc))
-            except Exception as exc:
-                done(False, f"the export broke: {type(exc).__name__}: {exc}")
-            else:
-                done(True, bundle.sentence())
+    def prefill(self, handler: str, key: JobKey | None = None) -> Prefill:
+        """What an input editor begins with; see ``kit.controls.Controls``."""
+        return prefill(self, handler, key)
 
-        threading.Thread(target=work, name="kit-export", daemon=True).start()
+    def draft(self, handler: str, path: str, done: Callable[[ExportDraft], None]) -> None:
+        exporting.draft(self, handler, path, done)
+
+    def export(
+        self,
+        handler: str,
+        done: Callable[[ExportOutcome], None],
+        path: str = "worker",
+        overwrite: bool = False,
+    ) -> None:
+        exporting.export(self, handler, done, path, overwrite)
 
     def export_to(
         self,
@@ -345,30 +352,9 @@ class Session:
         choices: Choices | None = None,
     ) -> Bundle:
         """Export a handler with what this session has recorded."""
-        from kit.emulator.replay import play
-        from kit.export import ExportRequest, export
-        from kit.export.choices import ALL
-        from kit.source.saved import compared, saved_path
+        from kit.export import export
 
-        chosen = self.handler(handler)
-        rows = self.store.rows(limit=50, session=self.session_id, handler=chosen.name)
-        jobs = tuple(self.store.views([row.key for row in rows]))
-        return export(
-            ExportRequest(
-                path=self.folder() / os.fspath(path),
-                handler=chosen.info,
-                streams=chosen.kind.streams,
-                cells=compared(self.record.cells(), saved_path()),
-                jobs=jobs,
-                overwrite=overwrite,
-                verify=verify,
-                fits=self.second_copy_fits,
-                play=play,
-                session=self.session_id,
-                choices=choices or ALL,
-                folder=self.folder(),
-            )
-        )
+        return export(exporting.request_of(self, path, handler, overwrite, verify, choices))
 
     def verify(
         self,

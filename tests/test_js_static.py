@@ -200,20 +200,24 @@ def records() -> dict[str, object]:
     }
 
 
-def test_the_parts_of_the_page_are_right(node: str, tmp_path: Path) -> None:
-    """tests/js by node's own runner, on the very module that the widget sends."""
-    module = widget.esm()
+def views_module(folder: Path) -> str:
+    """Address of the module that the widget sends, with everything in it exported."""
     source = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     names = sorted(set(re.findall(r"^(?:class|function|const) (\w+)", source, re.MULTILINE)))
     lists = re.findall(r"^const \[([\w, ]+)\]", source, re.MULTILINE)
     names += [name.strip() for one in lists for name in one.split(",")]
-    path = tmp_path / "views.mjs"
-    path.write_text(f"{module}\nexport {{ {', '.join(names)} }};\n", encoding="utf-8")
+    path = folder / "views.mjs"
+    path.write_text(f"{widget.esm()}\nexport {{ {', '.join(names)} }};\n", encoding="utf-8")
+    return path.as_uri()
+
+
+def test_the_parts_of_the_page_are_right(node: str, tmp_path: Path) -> None:
+    """tests/js by node's own runner, on the very module that the widget sends."""
     facts = tmp_path / "records.json"
     facts.write_text(json.dumps(records()), encoding="utf-8")
     done = subprocess.run(
         [node, "--test", str(ROOT / "tests" / "js" / "views.test.mjs")],
-        env={"KIT_VIEWS": path.as_uri(), "KIT_RECORDS": str(facts), "TZ": "UTC"},
+        env={"KIT_VIEWS": views_module(tmp_path), "KIT_RECORDS": str(facts), "TZ": "UTC"},
         capture_output=True,
         text=True,
         timeout=120,

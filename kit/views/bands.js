@@ -10,9 +10,12 @@ class HeadBand {
     this.what = make("div", "kit-what");
     this.tools = make("div", "kit-tools-head");
     this.target = make("span", "kit-target kit-soft");
+    this.input = button("kit-button", "Input", () => this.toggle("input"));
+    this.input.title = "Edit the input of the next job";
     this.run = button("kit-button kit-primary", "Run", (event) => this.press(event, "run"));
     this.cancel = button("kit-button", "Cancel", (event) => this.press(event, "cancel"));
-    this.export = button("kit-button", "Export handler.py", (event) => this.press(event, "export"));
+    this.export = button("kit-button", "Export handler.py", () => this.toggle("export"));
+    this.export.title = "See what would be written, then write and verify it";
     this.everything = make("label", "kit-switch");
     this.box = make("input");
     this.box.type = "checkbox";
@@ -26,6 +29,7 @@ class HeadBand {
   press(event, what) {
     // the second half of a double click is not a second wish
     if (event.detail > 1) return;
+    if (what === "run" && this.runInput?.()) return;
     if (what === "cancel") this.board.click("cancel", { i: this.toCancel() });
     else this.board.click(what);
   }
@@ -46,7 +50,7 @@ class HeadBand {
     if (head.cell) parts.push(make("span", "kit-soft kit-cell", `In [${head.cell}]`));
     this.what.replaceChildren(...parts);
     this.target.replaceChildren("target ", make("b", "", head.target ?? "local"));
-    const tools = board.panel ? [this.everything, this.cancel] : [this.target, this.run, this.cancel, this.export];
+    const tools = board.panel ? [this.everything, this.cancel] : [this.target, this.input, this.run, this.cancel, this.export];
     if (tools.some((tool, k) => this.tools.children[k] !== tool)) this.tools.replaceChildren(...tools);
     if (!board.busy("all")) this.box.checked = board.all;
     this.drawButtons();
@@ -62,8 +66,9 @@ class HeadBand {
     const text = board.busy("cancel") ? "Sent" : several ? `Cancel ${count(live)} jobs` : "Cancel";
     this.face(this.cancel, text, live > 0 && !board.busy("cancel"));
     this.cancel.title = which !== null && live ? `Cancel job ${board.jobs.id(which)}` : "";
-    const exporting = board.exporting ? "Exporting" : board.busy("export") ? "Sent" : "Export handler.py";
-    this.face(this.export, exporting, !board.busy("export"));
+    say(this.export, board.exporting ? "Exporting" : "Export handler.py");
+    this.input.setAttribute("aria-expanded", String(this.isOpen?.("input") ?? false));
+    this.export.setAttribute("aria-expanded", String(this.isOpen?.("export") ?? false));
   }
 
   face(one, text, enabled) {

@@ -81,9 +81,9 @@ class Board {
 
   // -- talking ----------------------------------------------------------------------------------
 
-  send(content) {
+  send(content, buffers = []) {
     try {
-      this.transmit({ ...content, g: this.generation });
+      this.transmit({ ...content, g: this.generation }, buffers);
     } catch {
       this.lost(); // the comm is closed
     }
@@ -103,17 +103,18 @@ class Board {
   }
 
   /** A button was pressed. It stays pressed until the kernel says that it has heard. */
-  click(what, content = {}) {
+  click(what, content = {}, pieces = []) {
     if (this.busy(what)) return;
     const c = `${this.page}-${this.nextClick}`;
     this.nextClick += 1;
     const timer = setTimeout(() => {
       this.slow = true;
       this.changed("clicks");
-    }, NO_ANSWER_MS);
+    }, NO_ANSWER_MS * (1 + pieces.length)); // a long input takes its time to get there
     this.clicks.set(c, { what, timer });
     if (what === "export") this.outcome = null;
     this.changed("clicks");
+    for (const piece of pieces) this.send({ t: "piece", c }, [piece.buffer]);
     this.send({ t: what, c, ...content });
   }
 

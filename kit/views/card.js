@@ -10,13 +10,14 @@ class CardView {
     this.timeline = new Timeline(board, { select: (i) => this.select(i), open: () => this.pane.focus() });
     this.pane = new Pane(board);
     this.list = new JobList(board);
+    this.bands = new Bands(this, board);
     this.empty = make("div", "kit-empty");
     this.empty.hidden = true;
     this.spoken = make("div", "kit-unseen");
     this.spoken.setAttribute("aria-live", "polite");
     this.body = make("div", "kit-body");
     this.body.append(this.timeline.element, this.pane.element);
-    this.root.append(this.head.element, this.head.note, this.summary.element, this.empty, this.body, this.list.element, this.spoken);
+    this.root.append(this.head.element, this.head.note, ...this.bands.elements, this.summary.element, this.empty, this.body, this.list.element, this.spoken);
     this.attach();
     this.stops = [board.onChange((what) => this.draw(what)), onThemeChange(() => this.restyle())];
   }
@@ -62,6 +63,11 @@ class CardView {
       return;
     }
     if (!board.alive || !board.look) return;
+    this.bands.draw(what);
+    if (what === "editor" || what === "export") {
+      this.head.drawButtons();
+      return;
+    }
     if (what === "clicks" || what === "head" || what === "snapshot" || what === "theme") this.head.draw();
     else this.head.drawButtons();
     if (what === "clicks" || what === "live") {
@@ -94,6 +100,7 @@ class CardView {
     const example = this.board.head.example ?? "{...}";
     const text = make("span", "", "No jobs yet. Run one: ");
     this.empty.replaceChildren(text, make("code", "kit-code", `kit.run(${example})`));
+    this.bands.begin();
   }
 
   /** The kernel that drove this card is gone: the static picture beside it takes its place. */
@@ -111,7 +118,7 @@ export default function card() {
   let board = null;
   return {
     initialize({ model }) {
-      board = new Board((content) => model.send(content));
+      board = new Board((content, buffers) => model.send(content, undefined, buffers));
       model.on("msg:custom", (content, buffers) => board.receive(content, buffers));
       // JupyterLab: the kernel restarted, or the connection was made anew. If it is alive it answers.
       model.on("comm_live_update", () => {

@@ -1,9 +1,10 @@
 """The living part of a card or panel: what goes to the page, and what its buttons ask for.
 
 Messages to the page: ``head``, ``snapshot``, ``delta``, ``live`` (text of the watched job), ``job``
-and ``part`` (what a person looks at), ``ack`` and ``exported`` (what became of a click). From the
-page: ``hello``, ``job``, ``input``, ``wire``, ``more``, ``media``, and the clicks ``run``, ``cancel``,
-``export``, ``all``, each with an id of its own so that none is carried out twice.
+and ``part`` (what a person looks at), ``ack`` (what became of a click). From the page: ``hello``,
+``job``, ``input``, ``wire``, ``more``, ``media``, and the clicks ``run``, ``cancel``, ``retry``,
+``draft``, ``export``, ``all``, each with an id of its own so that none is carried out twice. What
+the input editor and the export view say besides is in ``kit.views.desk``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kit.controls import Controls
 from kit.errors import KitError, UsageError
 from kit.events import Event, JobKey
 from kit.views import detail
+from kit.views.desk import Desk
 from kit.views.feed import Feed, Message
 from kit.views.thread import views
 
@@ -83,6 +85,7 @@ class Live:
         self._not_before = 0.0
         self._clicks: OrderedDict[str, Message] = OrderedDict()
         self._closed = False
+        self.desk = Desk(controls, handler, self.tell)
         self._unsubscribe = store.subscribe(self._on_events)
         self._unsubscribe_spans = (
             controls.spans.subscribe(lambda: self._wake(FIRST_S)) if key is None else None
@@ -160,7 +163,7 @@ class Live:
 
     # -- from the page --------------------------------------------------------------------------
 
-    def hear(self, content: dict[str, Any]) -> None:
+    def hear(self, content: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
         """A message from a page. Returns at once: what takes time goes to the view thread."""
         kind = content.get("t")
         if kind == "hello":
@@ -172,12 +175,19 @@ class Live:
             views.call(lambda: self._job(content))
         elif kind in ("input", "wire", "more", "media"):
             views.call(lambda: self._part(content))
-        elif kind in ("run", "cancel", "export", "all"):
+        elif kind == "editor":
+            views.call(lambda: self._open_editor(content))
+        elif kind == "piece":
+            self.desk.take(content, buffers)
+        elif kind in ("run", "cancel", "retry", "draft", "export", "all"):
             self._click(kind, content)
 
     def _welcome(self) -> None:
         self.tell(self._head_message())
         self.tell(self.feed.snapshot())
+        exported = self.desk.welcome()
+        if exported is not None:
+            self.tell(exported)
         if self.feed.all_sessions:
             self._wake(POLL_S)
 
@@ -226,19 +236,26 @@ class Live:
 
     def _do(self, kind: str, content: dict[str, Any]) -> None:
         if kind == "run":
-            self._run()
+            self._run(self.desk.input_of(content))
         elif kind == "cancel":
             self._cancel(content)
+        elif kind == "retry":
+            self._controls.retry(self._key(content))
+        elif kind == "draft":
+            self.desk.draft(content)
         elif kind == "export":
-            self._export()
+            self.desk.export(content)
         else:
             self._show_all(on=content.get("on") is True)
 
-    def _run(self) -> None:
+    def _run(self, text: str | None) -> None:
         if self._handler is None:
             raise UsageError(
                 "This view shows all handlers: run a job from the card of its handler."
             )
+        if text is not None:
+            self._controls.run(self._handler, text)
+            return
         try:
             self._controls.run(self._handler)
         except UsageError:
@@ -248,13 +265,21 @@ class Live:
             # nothing has run yet: Run means the input that the empty card shows
             self._controls.run(self._handler, example)
 
+    def _key(self, content: dict[str, Any]) -> JobKey:
+        """The job that a page means."""
+        key = self.feed.key(content.get("g"), content.get("i"))
+        if key is None:
+            raise UsageError("This view is out of date: select the job again.")
+        return key
+
+    def _open_editor(self, content: dict[str, Any]) -> None:
+        find = lambda: None if content.get("i") is None else self._key(content)  # noqa: E731
+        self.desk.open_editor(find, content.get("p"))
+
     def _cancel(self, content: dict[str, Any]) -> None:
         index = content.get("i")
         if index is not None:
-            key = self.feed.key(content.get("g"), index)
-            if key is None:
-                raise UsageError("This view is out of date: select the job again.")
-            self._controls.cancel(key)
+            self._controls.cancel(self._key(content))
             return
         views.call(self._cancel_all)
 
@@ -263,15 +288,6 @@ class Live:
         # the newest first: what waits is gone before its turn comes
         for key in reversed(keys):
             self._controls.cancel(key)
-
-    def _export(self) -> None:
-        if self._handler is None:
-            raise UsageError("This view shows all handlers: export from the card of a handler.")
-
-        def done(ok: bool, sentence: str) -> None:
-            self.tell(Message({"t": "exported", "ok": ok, "s": sentence}))
-
-        self._controls.export(self._handler, done)
 
     def _show_all(self, *, on: bool) -> None:
         def switch() -> None:

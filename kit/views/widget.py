@@ -6,7 +6,7 @@ into the saved notebook.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,17 @@ MODULES = (
     "timeline.js",
     "pane.js",
     "bands.js",
+    "scan.js",
+    "inputs.js",
+    "editing.js",
+    "drop.js",
+    "editor.js",
+    "exporting.js",
+    "actions.js",
     "card.js",
 )
+#: style sheets in the order in which they are joined
+SHEETS = ("style.css", "editor.css", "exporting.css")
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +72,8 @@ def _code(script: str) -> str:
 @lru_cache(maxsize=1)
 def css() -> str:
     """Style of the card, and the rule that hides the static outputs beside a live one."""
-    return STATIC_CSS + "\n" + (_HERE / "style.css").read_text(encoding="utf-8")
+    sheets = ((_HERE / name).read_text(encoding="utf-8") for name in SHEETS)
+    return "\n".join((STATIC_CSS, *sheets))
 
 
 @lru_cache(maxsize=1)
@@ -85,11 +95,11 @@ class Line:
     Parameters
     ----------
     hear : callable
-        ``hear(content)``: a message came from the page. It runs on the thread that handles comm
+        ``hear(content, buffers)``: a message came from the page. It runs on the thread that handles comm
         messages (with subshells not the main one) and must return at once.
     """
 
-    def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, hear: Callable[[dict[str, Any], Sequence[Any]], None]) -> None:
         self._hear = hear
         self.widget = _widget_class()()
         self.widget.on_msg(self._on_message)
@@ -121,9 +131,9 @@ class Line:
         self.widget.close()
         layout.close()  # every widget brings one, a model of its own that does not end with it
 
-    def _on_message(self, _widget: Any, content: Any, _buffers: Any) -> None:
+    def _on_message(self, _widget: Any, content: Any, buffers: Any) -> None:
         if isinstance(content, dict):
-            self._hear(content)
+            self._hear(content, buffers or ())
 
 
 def free_replies(widget: Any) -> bool:

@@ -1,0 +1,100 @@
+"""What an export takes of a session, and what the card's export view asks for: plan, bundle, proof."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kit.draft import ExportDraft, ExportOutcome
+from kit.errors import KitError
+from kit.handler import Handler
+
+if TYPE_CHECKING:
+    from kit.export import ExportRequest
+    from kit.export.choices import Choices
+    from kit.session import Session
+
+_CELL_RUNS = (
+    "A cell is running: what it does is not part of this plan. Plan again when it has ended."
+)
+
+
+def request_of(
+    session: Session,
+    path: str | os.PathLike[str],
+    handler: str | Handler | None,
+    overwrite: bool,
+    verify: bool,
+    choices: Choices | None = None,
+) -> ExportRequest:
+    """What an export is made from, of what this session has recorded."""
+    from kit.emulator.replay import play
+    from kit.export import ExportRequest
+    from kit.export.choices import ALL
+    from kit.source.saved import compared, saved_path
+
+    chosen = session.handler(handler)
+    rows = session.store.rows(limit=50, session=session.session_id, handler=chosen.name)
+    jobs = tuple(session.store.views([row.key for row in rows]))
+    return ExportRequest(
+        path=session.folder() / os.fspath(path),
+        handler=chosen.info,
+        streams=chosen.kind.streams,
+        cells=compared(session.record.cells(), saved_path()),
+        jobs=jobs,
+        overwrite=overwrite,
+        verify=verify,
+        fits=session.second_copy_fits,
+        play=play,
+        session=session.session_id,
+        choices=choices or ALL,
+        folder=session.folder(),
+    )
+
+
+def draft(session: Session, handler: str, path: str, done: Callable[[ExportDraft], None]) -> None:
+    """Plan an export on a thread of its own; see ``kit.controls.Controls``."""
+
+    def work() -> None:
+        running = session.cell_is_running()
+        try:
+            from kit.export.draft import draft as plan
+
+            made = plan(request_of(session, path, handler, overwrite=False, verify=True))
+        except KitError as error:
+            made = ExportDraft(handler, path, refused=str(error))
+        except Exception as error:
+            why = f"The plan broke: {type(error).__name__}: {error}"
+            made = ExportDraft(handler, path, refused=why)
+        made = dataclasses.replace(made, path=path)
+        if running:
+            made = dataclasses.replace(made, notes=(_CELL_RUNS, *made.notes))
+        done(made)
+
+    threading.Thread(target=work, name="kit-draft", daemon=True).start()
+
+
+def export(
+    session: Session,
+    handler: str,
+    done: Callable[[ExportOutcome], None],
+    path: str,
+    overwrite: bool,
+) -> None:
+    """Export and prove on a thread of its own; see ``kit.controls.Controls``."""
+
+    def work() -> None:
+        try:
+            from kit.export.draft import outcome_of
+
+            outcome = outcome_of(session.export_to(path, handler, overwrite=overwrite))
+        except KitError as error:
+            outcome = ExportOutcome(False, str(error))
+        except Exception as error:
+            outcome = ExportOutcome(False, f"the export broke: {type(error).__name__}: {error}")
+        done(outcome)
+
+    threading.Thread(target=work, name="kit-export", daemon=True).start()
