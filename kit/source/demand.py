@@ -42,6 +42,32 @@ class _Ask:
     reader: int = END
 
 
+class Settled:
+    """Names with the statement that defines each, asked for all those above a place.
+
+    A binary indexed tree of bit sets: both take a few steps, however many names there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.all = 0
+        self._tree = [0] * (count + 1)
+
+    def add(self, bit: int, place: int) -> None:
+        self.all |= bit
+        at = place + 1
+        while at < len(self._tree):
+            self._tree[at] |= bit
+            at += at & -at
+
+    def above(self, index: int) -> int:
+        """Names whose definition stands above a statement."""
+        found, at = 0, index
+        while at:
+            found |= self._tree[at]
+            at &= at - 1
+        return found
+
+
 class Demand:
     """Which statements are kept so far, and why.
 
@@ -72,6 +98,11 @@ class Demand:
         # how far down changes to the object of a definition matter, surely and perhaps
         self._windows: dict[tuple[str, int], int] = {}
         self._held: dict[tuple[str, int], int] = {}
+        # names that code reads on the way: asked about once, and who would have asked again
+        self._settled = Settled(len(self.statements))
+        # names that need no definition
+        self._fine: set[tuple[str, int | None, bool]] = set()
+        self._through: list[tuple[int, int]] = []
 
     def start(self) -> None:
         """Ask for what ``start({"handler": ..., options})`` reads."""
@@ -107,14 +138,34 @@ class Demand:
         for name in sorted(facts.later):
             ask(_Ask(name, END, END, who))
         if facts.calls or facts.decorators:
-            for name in sorted(self.program.code_reads(index, facts.reads) - facts.reads):
+            through = self.program.code_reads(index, facts.reads)
+            through &= ~self.program.reach.bits(facts.reads)
+            known = through & self._settled.above(index)
+            if known:
+                self._through.append((index, known))
+            for name in sorted(self.program.reach.names(through & ~known)):
                 ask(_Ask(name, index, index, who, through=True, reader=index))
+                self._settle(name, index)
         for name in sorted(facts.annotated - facts.reads - facts.binds.keys()):
             ask(_Ask(name, index, index, who, soft=self._lazy, reader=index))
         for name in sorted(facts.soft):
             ask(_Ask(name, END, END, who, soft=True))
         for name in sorted(facts.stores):
             ask(_Ask(name, index, END, who, held=True, soft=True))
+
+    def _settle(self, name: str, index: int) -> None:
+        """Note a name about which a second question from below would not bring anything new."""
+        place = self.program.reach.place(name)
+        if place is None or not place < index or place in self.program.own:
+            return
+        facts = self.statements[place].facts
+        if (
+            self.statements[place].directive != "drop"
+            and not self.program.changes.get((name, place))
+            and not self.program.shares(name, place)
+            and not facts.holds.get(name)
+        ):
+            self._settled.add(self.program.reach.bits([name]), place)
 
     def _answer(self, ask: _Ask) -> None:
         name, until = ask.name, ask.until
@@ -129,9 +180,12 @@ class Demand:
             return  # its own, such as the target of a loop; what is missing is checked in the file
         usable = [d for d in meaning.defs if d not in self.program.own]
         if (len(usable) < len(meaning.defs) or not meaning.defs) and not ask.soft:
-            reason = "" if name in self.missing else missing_reason(self.program, name, meaning)
-            if reason:
-                self.missing[name] = reason
+            known = (name, meaning.deleted, bool(meaning.defs))
+            if name not in self.missing and known not in self._fine:
+                if reason := missing_reason(self.program, name, meaning):
+                    self.missing[name] = reason
+                else:
+                    self._fine.add(known)
         for index in usable:
             if self.statements[index].directive == "drop":
                 self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
@@ -191,7 +245,12 @@ class Demand:
         if name in self.program.imports:
             return any(i in self.kept for i in self.program.defs[name])
         defs = self.program.meaning(name, index).defs
-        return any(index <= self._windows.get((name, d), -1) for d in defs)
+        if any(index <= self._windows.get((name, d), -1) for d in defs):
+            return True
+        bit = self.program.reach.bits([name])
+        return bool(bit & self._settled.all) and any(
+            index <= reader and known & bit for reader, known in self._through
+        )
 
     def all_live(self, names: Iterable[str], index: int) -> bool:
         """Whether everything that has a definition among ``names`` stays."""

@@ -90,9 +90,11 @@ class Judge:
         self._served = frozenset(served)
         self._effects: dict[str, Effect] = {name: Effect() for name in code}
         changed = True
+        order = list(code.items())
         while changed:  # functions call each other: until nothing new is learnt
             changed = False
-            for name, bodies in code.items():
+            order.reverse()  # chains of calls, whichever way they are written, take few rounds
+            for name, bodies in order:
                 effect = _union([self._effect(body) for body in bodies])
                 if effect != self._effects[name]:
                     self._effects[name] = effect

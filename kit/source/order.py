@@ -22,14 +22,19 @@ class Edges:
 
     def add(self, reader: int, definition: int, *, through: bool) -> None:
         """Note that ``reader`` needs ``definition`` before it; ``END`` reads when all is there."""
+        if through and definition < reader:
+            return  # where it is already; looked up again if the reader must move
         if reader < END and reader != definition:
             table = self.soft if through else self.hard
             table.setdefault(reader, set()).add(definition)
             self.natural &= definition < reader
 
-    def before(self, index: int) -> set[int]:
-        """What must come before a statement, soft edges against a hard one left out."""
-        soft = self.soft.get(index, set())
+    def before(self, index: int, through: set[int]) -> set[int]:
+        """What must come before a statement, soft edges against a hard one left out.
+
+        ``through`` are further definitions that code reads which the statement calls.
+        """
+        soft = self.soft.get(index, set()) | through
         return self.hard.get(index, set()) | {d for d in soft if not self._reaches(d, index)}
 
     def _reaches(self, start: int, goal: int) -> bool:
@@ -62,12 +67,22 @@ def arrange(program: Program, kept: Iterable[int], edges: Edges) -> tuple[list[i
     order = sorted(kept)
     conflicts: list[str] = []
     if not edges.natural:
-        order = _sorted(order, edges)
+        order = _sorted(program, order, edges)
         conflicts = _conflicts(program, order, edges)
     return by_sections(program, order), conflicts
 
 
-def _sorted(kept: list[int], edges: Edges) -> list[int]:
+def _read_through(program: Program, index: int, inside: set[int]) -> set[int]:
+    """Kept definitions above a statement that code reads which it calls."""
+    facts = program.statements[index].facts
+    if not (facts.calls or facts.decorators):
+        return set()
+    names = program.reach.names(program.code_reads(index, facts.reads))
+    found = {place for name in names for place in program.meaning(name, index).defs}
+    return {place for place in found & inside if place < index}
+
+
+def _sorted(program: Program, kept: list[int], edges: Edges) -> list[int]:
     order: list[int] = []
     done: set[int] = set()
     inside = set(kept)
@@ -80,7 +95,13 @@ def _sorted(kept: list[int], edges: Edges) -> list[int]:
                 stack.pop()
                 continue
             entered.add(index)
-            before = [i for i in edges.before(index) if i in inside - done - entered]
+            # at its own turn all above it is done; moved up, it takes along what it needs
+            through = _read_through(program, index, inside - done) if index > start else set()
+            before = [
+                i
+                for i in edges.before(index, through)
+                if i in inside and i not in done and i not in entered
+            ]
             if before:
                 stack.extend(sorted(before, reverse=True))
             else:

@@ -12,6 +12,7 @@ from kit.handler import HandlerVersion
 from kit.source.facts import Code, Facts
 from kit.source.judge import Judge, Judgement
 from kit.source.names import facts_of
+from kit.source.reach import Reach
 from kit.source.record import Cell
 from kit.source.statements import Statement, Unreadable, split
 
@@ -78,6 +79,12 @@ class Program:
         self.stars: list[int] = []
         for index, statement in enumerate(self.statements):
             self._enter(index, statement)
+        self.reach = Reach(
+            self.defs,
+            [s.facts for s in self.statements],
+            lambda name, at: self.meaning(name, at).defs,
+            _BUILTINS,
+        )
         self.own: set[int] = set()
         self.own = self._kits_own()
         self.served = self._served()
@@ -244,26 +251,12 @@ class Program:
         modules |= {call.path[0] for call in facts.calls if call.bare}
         return any(name in self.imports for name in modules) and not judgement.settings
 
-    def code_reads(self, index: int, names: Iterable[str]) -> set[str]:
-        """Names read by code that may run when a statement uses ``names``.
+    def code_reads(self, index: int, names: Iterable[str]) -> int:
+        """Names read by code that may run when a statement uses ``names``, as bits of ``reach``.
 
         ``model = load()`` reads what the body of ``load`` reads, and must see the same values.
         """
-        result: set[str] = set()
-        seen: set[int] = set()
-        todo = list(names)
-        while todo:
-            name = todo.pop()
-            for place in self.meaning(name, index).defs:
-                if place in seen:
-                    continue
-                seen.add(place)
-                facts = self.statements[place].facts
-                result |= facts.later
-                todo.extend(facts.later)
-                if not facts.imports:
-                    todo.extend(facts.reads)
-        return result
+        return self.reach.mask(index, names)
 
 
 def _with_handler(cells: Sequence[Cell], handler: HandlerVersion) -> tuple[list[Cell], int]:

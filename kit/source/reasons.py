@@ -30,11 +30,6 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
             return f"{statement.place} takes it from `{word}`, which only a notebook can run"
         if index in program.own:
             return f"{statement.place} takes it from the kit, which a worker does not have"
-    scripts = [
-        f"{s.place} runs `{s.magic.line.strip()}`, which may define it: import from it instead"
-        for s in statements
-        if s.magic is not None and s.magic.name == "run"
-    ]
     for statement in program.failed:
         if name in statement.facts.binds:
             return f"{statement.place} would define it, but that cell raised"
@@ -58,6 +53,11 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
                 and name not in statement.facts.binds
             ):
                 return f"only code inside {statement.place} binds it, for itself"
+    scripts = [
+        f"{s.place} runs `{s.magic.line.strip()}`, which may define it: import from it instead"
+        for s in statements
+        if s.magic is not None and s.magic.name == "run"
+    ]
     for cell in program.cells:
         if any(name in source for source, _ in cell.earlier):
             return f"an earlier version of {cell.label} may have defined it, which was edited since"

@@ -57,9 +57,9 @@ class _Sections:
         for (name, _), indices in program.changes.items():
             for index in indices:
                 self._changed.setdefault(index, set()).add(name)
-        # the section of the last statement that reads, or changes, a name; of the last effect
-        self._read: dict[str, int] = {}
-        self._written: dict[str, int] = {}
+        # of each section, the names that its statements so far read, and change, as bits
+        self._read = [0] * (HANDLER + 1)
+        self._written = [0] * (HANDLER + 1)
         self._effect = self._barrier = self._hard_barrier = self._opaque = IMPORTS
 
     def group(self, index: int) -> int:
@@ -67,18 +67,19 @@ class _Sections:
         facts = statement.facts
         reads, writes = self._reads(index), self._writes(index)
         rank, free = self._rank(index)
-        group = max([rank, self._opaque, *(self._written.get(n, 0) for n in reads)])
-        for name in writes:
-            group = max(group, self._written.get(name, 0), self._read.get(name, 0))
+        group = max(rank, self._opaque)
+        for section in range(HANDLER, group, -1):
+            written = self._written[section]
+            if written & reads or written & writes or self._read[section] & writes:
+                group = section
+                break
         if not free:
             group = max(group, self._effect)
             self._effect = group
         elif rank == IMPORTS:
             group = max(group, self._hard_barrier if _is_standard(statement) else self._barrier)
-        for name in reads:
-            self._read[name] = max(group, self._read.get(name, 0))
-        for name in writes:
-            self._written[name] = max(group, self._written.get(name, 0))
+        self._read[group] |= reads
+        self._written[group] |= writes
         if self._program.is_barrier(index):
             self._barrier = max(self._barrier, group)
             if not self._program.judgements[index].settings.startswith(_OF_NO_IMPORT):
@@ -87,22 +88,22 @@ class _Sections:
             self._opaque = max(self._opaque, group)
         return group
 
-    def _reads(self, index: int) -> set[str]:
+    def _reads(self, index: int) -> int:
         facts = self._statements[index].facts
-        names = set(facts.reads | facts.annotated)
+        names = self._program.reach.bits(facts.reads | facts.annotated)
         if facts.calls or facts.decorators:
             names |= self._program.code_reads(index, facts.reads)
         if self._plain.reads_environment(self._statements[index].node):
-            names.add(_ENVIRONMENT)
+            names |= self._program.reach.bits([_ENVIRONMENT])
         return names
 
-    def _writes(self, index: int) -> set[str]:
+    def _writes(self, index: int) -> int:
         facts = self._statements[index].facts
         names = {*facts.binds, *facts.unbinds, *facts.touches, *self._changed.get(index, ())}
         names |= self._program.judgements[index].changes.keys()
         if self._program.is_barrier(index):
             names.add(_ENVIRONMENT)
-        return names
+        return self._program.reach.bits(names)
 
     def _rank(self, index: int) -> tuple[int, bool]:
         """Section a statement would like to be in, and whether it may move up freely."""

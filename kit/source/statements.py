@@ -255,8 +255,23 @@ class _Text:
         self.lines = source.split("\n")
         self._comments: dict[int, str] = {}
         self._inside: set[int] = set()  # lines that begin within a string
-        if "#" in source or '"""' in source or "'''" in source:
+        if '"""' in source or "'''" in source or not self._see():
             self._scan(source)
+
+    def _see(self) -> bool:
+        """Find comments by looking, which is enough for lines without a string in front of them."""
+        found: dict[int, str] = {}
+        for number, line in enumerate(self.lines, start=1):
+            head, sign, _ = line.partition("#")
+            if not sign:
+                if line.endswith("\\"):  # a string may go on
+                    return False
+                continue
+            if "'" in head or '"' in head:
+                return False
+            found[number] = line[len(head) :]
+        self._comments = found
+        return True
 
     def _scan(self, source: str) -> None:
         starts: list[int] = []  # f-strings nest
