@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import isfinite
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from kit.errors import PayloadError
 from kit.media import Media, media_of
 from kit.payload import parse
+from kit.sparkline import line_of
 from kit.walk import SAFE_INTEGER
 
 #: what a browser draws without a pause
@@ -29,6 +30,9 @@ DEPTH = 60
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 #: a shut container: {"t":"object","n":123456789,"k":[],"v":[]} and a comma
 _SHUT_BYTES = 48
+#: an array of more numbers than this brings the line of its values, if there is room for it
+_LINE_FROM = 24
+_LINE_BYTES = 1_200
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -55,7 +59,9 @@ def preview(
         An object of ``n`` entries, of which the first ``len(v)`` are here, in the order of the
         text; a key may occur twice. A key is a string or, over 200 characters, a string node.
     ``{"t": "array", "n": 1000000, "v": [node, ...]}``
-        An array of ``n`` items, of which the first ``len(v)`` are here.
+        An array of ``n`` items, of which the first ``len(v)`` are here. One of more than 24 numbers
+        says also ``"line": {"low": 0.5, "high": 9, "mean": 3.1, "odd": 0, "points": [...]}``: see
+        :mod:`kit.sparkline`.
     ``{"t": "string", "n": 25000000, "head": "...", "tail": "..."}``
         A string of ``n`` characters (code points) whose middle is left out.
     ``{"t": "number", "text": "9007199254740993"}``
@@ -64,8 +70,8 @@ def preview(
     "duration_s": null, "n": 1600, "hidden": null}``
         A string of ``n`` characters that is base64 of a picture, sound or film. ``hidden`` is null
         or the sentence to show instead. The bytes are not here: ``media_at(text, at)`` has them.
-    ``{"t": "text", "n": 12, "head": "...", "tail": ""}``
-        Only as the root: the payload is not JSON.
+    ``{"t": "text", "n": 12, "head": "...", "tail": "", "why": "..."}``
+        Only as the root: the payload is not JSON, for the reason given.
 
     Half characters (lone surrogates) are shown as ``\udXXX``.
 
@@ -92,14 +98,27 @@ def preview(
     PayloadError
         If nothing is at ``at``.
     """
-    limit = max(limit_bytes, 1_000)
     try:
-        value = _find(_parse(text), at)
+        value = value_at(value_of(text), at)
     except PayloadError as error:
         if error.code == "at":
             raise
-        return _dumps(_string(text, "text", min(CHARACTERS, limit // 24), start))
-    budget = limit
+        return preview_of_text(text, str(error), limit_bytes=limit_bytes, start=start)
+    return preview_of(value, limit_bytes=limit_bytes, at=at, start=start)
+
+
+def preview_of_text(text: str, why: str, *, limit_bytes: int = LIMIT_BYTES, start: int = 0) -> str:
+    """The preview of text that is not JSON, and why it is not."""
+    limit = max(limit_bytes, 1_000)
+    node = _string(text, "text", min(CHARACTERS, limit // 24), start)
+    return _dumps({**node, "why": why})
+
+
+def preview_of(
+    value: Any, *, limit_bytes: int = LIMIT_BYTES, at: Sequence[int] = (), start: int = 0
+) -> str:
+    """``preview`` of what :func:`value_of` made, or of a part of it that lies at ``at``."""
+    limit = budget = max(limit_bytes, 1_000)
     while True:
         tree = _dumps(_Tree(budget, tuple(at)).grow(value, start))
         if len(tree.encode()) <= limit:
@@ -127,15 +146,40 @@ def media_at(text: str, at: Sequence[int]) -> tuple[Media, bytes] | None:
     PayloadError
         If nothing is there, or the text is not JSON.
     """
-    value = _find(_parse(text), at)
+    value = value_at(value_of(text), at)
     return media_of(value) if isinstance(value, str) else None
 
 
-def _parse(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """The value of JSON text, made for looking at: an object in which a key occurs twice is a list.
+
+    Raises
+    ------
+    PayloadError
+    """
     return parse(text, object_pairs_hook=_object)
 
 
-def _find(value: Any, at: Sequence[int]) -> Any:
+def entries_of(value: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, Any]]:
+    """Keys (or positions) and items of a container of :func:`value_of`, in the order of the text."""
+    if isinstance(value, dict):
+        return value.items()
+    return value if isinstance(value, _Pairs) else enumerate(value)
+
+
+def is_object(value: Any) -> bool:
+    """Whether a value of :func:`value_of` is an object, a key occurring twice or not."""
+    return isinstance(value, (dict, _Pairs))
+
+
+def value_at(value: Any, at: Sequence[int]) -> Any:
+    """The part of a value of :func:`value_of` at a place.
+
+    Raises
+    ------
+    PayloadError
+        With code ``at`` if nothing is there.
+    """
     for position in at:
         if not isinstance(value, (list, dict)) or not 0 <= position < len(value):
             raise PayloadError(
@@ -159,10 +203,11 @@ class _Tree:
 
     def grow(self, value: Any, start: int) -> Any:
         if isinstance(value, str):
-            if media := self._media(value, self._at):
+            if media := media_node(value, self._at):
                 return media
             return _string(value, "string", min(CHARACTERS, self._left // 24), start)
-        root = self._node(value, self._at, self._left, start)[0]
+        root, size = self._node(value, self._at, self._left, start)
+        self._left -= size - _SHUT_BYTES if size > _SHUT_BYTES else 0
         while self._queue:
             items, node, at, first = self._queue.popleft()
             # what is not used goes to those that come after; some is kept for their children
@@ -195,16 +240,28 @@ class _Tree:
         """A node and its size in bytes; a container comes shut and is queued."""
         if isinstance(value, (list, dict)):
             node: dict[str, Any] = {"t": "array", "n": len(value)}
-            if isinstance(value, (dict, _Pairs)):
+            named = is_object(value)
+            if named:
                 node = {"t": "object", "n": len(value), "k": []}
             if start:
                 node["start"] = start
+            size = _SHUT_BYTES
+            if (
+                isinstance(value, list)
+                and not named
+                and len(value) > _LINE_FROM
+                and room > _LINE_BYTES
+            ):
+                line = line_of(value)
+                if line is not None:
+                    node["line"] = line
+                    size += _cost(line) + 8
             node["v"] = []
             if value and len(at) - self._root < DEPTH:
                 self._queue.append((value, node, at, start))
-            return node, _SHUT_BYTES
+            return node, size
         if isinstance(value, str):
-            leaf: Any = self._media(value, at)
+            leaf: Any = media_node(value, at)
             if leaf is None:
                 leaf = _string(value, "string", CHARACTERS)
                 if _cost(leaf) > room:
@@ -218,22 +275,24 @@ class _Tree:
             leaf = value
         return leaf, _cost(leaf)
 
-    def _media(self, value: str, at: tuple[int, ...]) -> dict[str, Any] | None:
-        found = media_of(value)
-        if found is None:
-            return None
-        media = found[0]
-        return {
-            "t": "media",
-            "at": list(at),
-            "mime": media.mime,
-            "bytes": media.size_bytes,
-            "width": media.width,
-            "height": media.height,
-            "duration_s": media.duration_s,
-            "n": len(value),
-            "hidden": media.hidden,
-        }
+
+def media_node(value: str, at: Sequence[int]) -> dict[str, Any] | None:
+    """The node of a string that is a picture, sound or film; None if it is none."""
+    found = media_of(value)
+    if found is None:
+        return None
+    media = found[0]
+    return {
+        "t": "media",
+        "at": list(at),
+        "mime": media.mime,
+        "bytes": media.size_bytes,
+        "width": media.width,
+        "height": media.height,
+        "duration_s": media.duration_s,
+        "n": len(value),
+        "hidden": media.hidden,
+    }
 
 
 def _string(value: str, kind: str, limit: int, start: int = 0) -> Any:

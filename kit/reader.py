@@ -157,6 +157,24 @@ class Reader:
                 found.update(_loads(text))
         return {key: body for key, body in found.items() if body is not None}
 
+    def with_request_of(self, key: JobKey, others: Collection[JobKey]) -> set[JobKey]:
+        """Which of the other jobs were given the same request, letter for letter."""
+        given = "SELECT {} FROM events WHERE seq = (SELECT request_seq FROM jobs WHERE key = {})"
+        same = " AND ".join(
+            f"({given.format(column, 'value')}) IS ({given.format(column, '?')})"
+            for column in ("payload", "payload_file")
+        )
+        found: set[JobKey] = set()
+        wanted = list(others)
+        with self._reading():
+            for at in range(0, len(wanted), _KEYS):
+                text = self._one(
+                    f"SELECT json_group_array(value) FROM json_each(?) WHERE {same}",
+                    [_to_text(wanted[at : at + _KEYS]), key, key],
+                )[0]
+                found.update(map(JobKey, _loads(text)))
+        return found
+
     def count(
         self, state: JobState | Collection[JobState] | None = None, session: str | None = None
     ) -> int:

@@ -22,6 +22,8 @@ from kit.schema import UNFINISHED
 INLINE_BYTES = 256 * 1024
 #: what the store may take on disk unless told otherwise
 CAP_BYTES = 5_000_000_000
+#: characters read at a time
+_PIECE = 1_000_000
 #: dropped at a time: others wait to append meanwhile
 _STEP_BYTES = 64_000_000
 #: rows looked at in one transaction
@@ -61,7 +63,9 @@ class PayloadFiles:
         folders = [self.folder] if self.copies is None else [self.folder, self.copies]
         for folder in folders:
             try:
-                return _path(folder, name).read_text(encoding="utf-8")
+                # piece by piece: decoding 20 MB at once would hold the interpreter for as long
+                with _path(folder, name).open(encoding="utf-8", newline="") as file:
+                    return "".join(iter(lambda: file.read(_PIECE), ""))
             except FileNotFoundError:
                 continue
         return None

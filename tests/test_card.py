@@ -14,7 +14,7 @@ import pytest
 from kit.events import EventKind, JobKey
 from kit.session import Session
 from kit.store import Store
-from kit.views import detail
+from kit.views import detail, parts
 from kit.views.feed import Message
 from kit.views.live import Live
 from kit.views.outputs import STATIC_CSS
@@ -208,7 +208,7 @@ def test_the_detail_of_a_large_job_is_bounded(session: Session) -> None:
     message = detail.job_message(1, 0, job.view)
     assert message.size <= 200_000
     for ask in ({"t": "input"}, {"t": "wire"}, {"t": "more", "what": "output", "at": [1]}):
-        assert detail.part_message(1, 0, job.view, ask).size <= 200_000
+        assert parts.part_message(1, 0, job.view, ask).size <= 200_000
     assert message.content["logs_cut"].startswith("The last 40,000 of")
 
 
@@ -222,12 +222,12 @@ def test_a_picture_comes_by_its_bytes_and_only_that(session: Session) -> None:
     tree = detail.job_message(1, 0, view).content["output"]
     kinds = [v.get("t") if isinstance(v, dict) else "text" for v in tree["v"]]
     assert kinds == ["media", "text", "text"]
-    good = detail.part_message(
+    good = parts.part_message(
         1, 0, view, {"t": "media", "what": "output", "at": tree["v"][0]["at"]}
     )
     assert good.content["mime"] == "image/png"
     assert good.buffers == (base64.b64decode(PIXEL),)
-    bad = detail.part_message(1, 0, view, {"t": "media", "what": "output", "at": [0, 1]})
+    bad = parts.part_message(1, 0, view, {"t": "media", "what": "output", "at": [0, 1]})
     assert bad.buffers == ()
 
 
@@ -241,8 +241,8 @@ def test_keys_are_masked_in_the_pane(session: Session, monkeypatch: pytest.Monke
     view = ended(submit(session, leaky, {"key": CANARY})).view
     for message in (
         detail.job_message(1, 0, view),
-        detail.part_message(1, 0, view, {"t": "input"}),
-        detail.part_message(1, 0, view, {"t": "wire"}),
+        parts.part_message(1, 0, view, {"t": "input"}),
+        parts.part_message(1, 0, view, {"t": "wire"}),
     ):
         assert CANARY not in repr(message)
     assert "[redacted]" in repr(detail.job_message(1, 0, view))
@@ -262,7 +262,7 @@ def test_text_of_the_job_that_is_looked_at_comes_live_and_once(session: Session)
     until(lambda: session.store.view(job.key).stream, "the first chunk")  # type: ignore[union-attr]
     line.live.hear({"t": "job", "i": 0, "g": line.generation})
     first = line.wait("job")
-    assert first["stream"]["text"] == {"head": ["a"], "tail": [], "left": 0}
+    assert [first["stream"][name] for name in ("head", "tail", "left")] == [['"a"'], [], 0]
     go.set()
     until(lambda: sum(len(m["chunks"]) for m in line.said("live")) >= 2, "two chunks")
     assert [c for m in line.said("live") for c in m["chunks"]] == ['"b"', '"c"']

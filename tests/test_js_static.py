@@ -66,13 +66,26 @@ def test_a_script_is_short(path: Path) -> None:
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_nothing_turns_text_into_markup_or_code(name: str) -> None:
     pattern = re.compile(FORBIDDEN[name])
+    # a download is a click on a link to bytes of our own, told by its line
+    saved = ("loader.js", "link.href = url;")
     hits = [
         f"{path.name}:{number}: {line.strip()}"
         for path in SCRIPTS
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if pattern.search(line)
+        if pattern.search(line) and (path.name, line.strip()) != saved
     ]
     assert not hits, "\n".join(hits)
+
+
+def test_the_only_link_leads_to_bytes_of_our_own() -> None:
+    lines = (VIEWS / "loader.js").read_text(encoding="utf-8").splitlines()
+    at = next(k for k, line in enumerate(lines) if "link.href" in line)
+    before = "".join(line.strip() for line in lines[at - 3 : at])
+    assert before == (
+        "const url = URL.createObjectURL(new Blob(parts, "
+        '{ type: "application/octet-stream" }));const link = make("a");link.download = name;'
+    )
+    assert sum("href" in path.read_text(encoding="utf-8") for path in SCRIPTS) == 1
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)

@@ -41,6 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
         *("batch", "podinfo", "policy", "posted", "secret", "shapes", "span", "walk"),
         "scan",
+        *("difference", "inspector", "search", "sparkline"),
     ),
     # what stays: the journal, and the cells as they were executed
     "keep": (

@@ -243,9 +243,7 @@ class Board {
 
   on_part(content, buffers) {
     if (content.g !== this.generation || content.i !== this.wanted) return;
-    const part = { ...content };
-    if (content.mime && buffers[0]) part.url = URL.createObjectURL(new Blob([buffers[0]], { type: content.mime }));
-    this.parts.set(content.name, part);
+    this.parts.set(content.name, { ...content, buffer: buffers[0] });
     this.changed("part");
   }
 

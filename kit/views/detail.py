@@ -10,19 +10,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from kit.errors import PayloadError
 from kit.events import JobView, Log
-from kit.preview import media_at, preview
+from kit.preview import preview
 from kit.redraw import last_drawn
 from kit.secret import redact
+from kit.views.aside import NEAR_CHARS
 from kit.views.feed import Message
 
 #: parts of one message, in bytes: together below what a browser draws without a pause
-OUTPUT_BYTES, STREAM_BYTES, INPUT_BYTES, WIRE_BYTES = 90_000, 40_000, 180_000, 55_000
+OUTPUT_BYTES, STREAM_BYTES, INPUT_BYTES, WIRE_BYTES = 80_000, 30_000, 180_000, 55_000
 #: characters of logs, of a traceback, of a message
 LOG_CHARS, TRACE_CHARS, MESSAGE_CHARS = 40_000, 16_000, 4_000
 #: characters and chunks of each end of a text stream
-STREAM_CHARS, STREAM_CHUNKS = 12_000, 1_000
+STREAM_CHARS, STREAM_CHUNKS = 10_000, 1_000
 _OUTPUT_FIRST = '{"output":'
 
 
@@ -56,93 +56,24 @@ def job_message(generation: int, index: int, view: JobView) -> Message:
             "traceback": _middle(redact(view.error.traceback), TRACE_CHARS),
         }
     if view.done is not None:
-        at = output_at(view.done)
-        if at is not None:
+        if len(view.done) > NEAR_CHARS:
+            # the page asks for it, and it is read aside
+            content["output_later"] = True
+            content["output_bytes"] = size_of(view.done)
+        elif (at := output_at(view.done)) is not None:
             content["output"] = _tree(view.done, OUTPUT_BYTES, at)
-            content["output_bytes"] = _size(view.done)
+            content["output_bytes"] = size_of(view.done)
     return Message(content)
-
-
-def part_message(generation: int, index: int, view: JobView, ask: dict[str, Any]) -> Message:
-    """What the page asked for besides: the input, the wire, more of a tree, a picture.
-
-    Parameters
-    ----------
-    ask : dict
-        As it came from the page: ``t`` is ``input``, ``wire``, ``more`` or ``media``; the latter two
-        say of ``what`` (output, input, stream) and where (``at``). Nothing in it is trusted.
-    """
-    name = ask.get("name")
-    content: dict[str, Any] = {
-        "t": "part",
-        "g": generation,
-        "i": index,
-        "name": name if isinstance(name, str) else "",
-    }
-    try:
-        buffers = _fill(content, view, ask)
-    except PayloadError as error:
-        content["s"], buffers = str(error), ()
-    return Message(content, buffers)
-
-
-def _fill(content: dict[str, Any], view: JobView, ask: dict[str, Any]) -> tuple[bytes, ...]:
-    kind = ask.get("t")
-    if kind == "input" and view.request is not None:
-        at = input_at(view.request)
-        content["tree"] = _tree(view.request, INPUT_BYTES, at)
-        content["bytes"] = _size(view.request)
-    elif kind == "wire":
-        _wire(content, view)
-    elif kind in ("more", "media"):
-        text, root = _text_of(view, ask.get("what"))
-        at = [*root, *_positions(ask.get("at"))]
-        if kind == "more":
-            start = ask.get("start")
-            start = start if type(start) is int and start > 0 else 0
-            content["tree"] = json.loads(
-                redact(preview(text, limit_bytes=INPUT_BYTES, at=at, start=start))
-            )
-            return ()
-        # the page repeats the place that the preview gave it, which counts from the whole text
-        found = media_at(text, _positions(ask.get("at")))
-        if found is None or found[0].hidden is not None:
-            content["s"] = "not shown" if found is None else found[0].hidden
-            return ()
-        content["mime"] = found[0].mime
-        return (found[1],)
-    else:
-        content["s"] = "no longer stored"
-    return ()
 
 
 def output_at(done: str) -> list[int] | None:
     """Where ``output`` lies in the final body, as a path for ``preview``; None if it has none."""
     if done.startswith(_OUTPUT_FIRST):
         return [0]
-    return _key_at(done, "output")
-
-
-def input_at(request: str) -> list[int]:
-    """Where ``input`` lies in a request; the whole request if it has none."""
-    return _key_at(request, "input") or []
-
-
-def _key_at(text: str, key: str) -> list[int] | None:
-    top = json.loads(preview(text, limit_bytes=20_000))
-    if not isinstance(top, dict) or top.get("t") != "object" or key not in top["k"]:
+    top = json.loads(preview(done, limit_bytes=20_000))
+    if not isinstance(top, dict) or top.get("t") != "object" or "output" not in top["k"]:
         return None
-    return [len(top["k"]) - 1 - top["k"][::-1].index(key)]
-
-
-def _text_of(view: JobView, what: object) -> tuple[str, list[int]]:
-    if what == "output" and view.done is not None:
-        return view.done, output_at(view.done) or []
-    if what == "input" and view.request is not None:
-        return view.request, input_at(view.request)
-    if what == "stream":
-        return stream_text(view.stream), []
-    raise PayloadError("This payload is no longer stored.")
+    return [len(top["k"]) - 1 - top["k"][::-1].index("output")]
 
 
 def stream_text(stream: Sequence[str]) -> str:
@@ -154,55 +85,39 @@ def _tree(text: str, limit: int, at: Sequence[int] = ()) -> Any:
     return json.loads(redact(preview(text, limit_bytes=limit, at=at)))
 
 
-def _positions(value: object) -> list[int]:
-    if not isinstance(value, list) or not all(type(v) is int and v >= 0 for v in value):
-        return []
-    return value[:200]
-
-
 def _stream(view: JobView) -> dict[str, Any]:
-    """Chunks so far: as running text if all are strings, else as a tree. ``live`` is the page's own."""
+    """Chunks so far: the first and last as they were posted, and a tree if they are not all text.
+
+    ``live`` is the page's own.
+    """
     stream = view.stream
-    content: dict[str, Any] = {"n": len(stream), "text": None, "tree": None, "live": []}
+    content: dict[str, Any] = {"n": len(stream), "live": [], "tree": None}
+    content["head"] = head = _ends(stream)
+    rest = stream[len(head) :]
+    content["tail"] = tail = _ends(rest[::-1])[::-1]
+    content["left"] = len(rest) - len(tail)
     if not stream:
-        # a chunk decides when it comes; most streams are text
-        content["text"] = {"head": [], "tail": [], "left": 0}
         return content
-    content["largest"] = max(len(chunk) for chunk in stream)
-    if all(chunk.startswith('"') for chunk in stream) and content["largest"] < STREAM_CHARS:
-        head = _ends(stream)
-        rest = stream[len(head) :]
-        tail = _ends(rest[::-1])[::-1]
-        content["text"] = {"head": head, "tail": tail, "left": len(rest) - len(tail)}
-    else:
-        content["tree"] = _tree(stream_text(stream), STREAM_BYTES)
+    content["largest"] = max(map(size_of, stream))
+    content["bytes"] = sum(map(len, stream))
+    if not all(chunk.startswith('"') for chunk in stream):
+        if content["bytes"] > NEAR_CHARS:
+            content["later"] = True
+        else:
+            content["tree"] = _tree(stream_text(stream), STREAM_BYTES)
     return content
 
 
 def _ends(stream: Sequence[str]) -> list[str]:
-    """As many chunks from the beginning as are shown, as text."""
+    """As many chunks from the beginning as are shown."""
     kept: list[str] = []
     room = STREAM_CHARS
     for chunk in stream[:STREAM_CHUNKS]:
         room -= len(chunk)
         if room < 0:
             break
-        # a lone surrogate is valid JSON and no valid text
-        kept.append(redact(json.loads(chunk)).encode("utf-8", "replace").decode())
+        kept.append(redact(chunk))
     return kept
-
-
-def _wire(content: dict[str, Any], view: JobView) -> None:
-    if view.lost is not None:
-        content["lost"] = _middle(redact(view.lost), MESSAGE_CHARS)
-    if view.done is not None:
-        content["done"] = _tree(view.done, WIRE_BYTES)
-    for name, texts in (("stream", view.stream), ("progress", view.progress)):
-        if texts:
-            start = '{"output":' if name == "stream" else '{"status":"IN_PROGRESS","output":'
-            some = f"[{','.join(start + text + '}' for text in texts[:500])}]"
-            content[name] = _tree(some, WIRE_BYTES)
-            content[f"n_{name}"] = len(texts)
 
 
 def _last_progress(view: JobView) -> str | None:
@@ -237,5 +152,10 @@ def _middle(text: str, limit: int) -> str:
     return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters …]\n{text[-half:]}"
 
 
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+def size_of(text: str) -> int:
+    """Bytes of a text in UTF-8, counted piece by piece: the interpreter is not held for long."""
+    if text.isascii():
+        return len(text)
+    step = 1_000_000
+    pieces = (text[at : at + step] for at in range(0, len(text), step))
+    return sum(len(piece.encode("utf-8", "replace")) for piece in pieces)

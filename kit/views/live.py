@@ -2,7 +2,7 @@
 
 Messages to the page: ``head``, ``snapshot``, ``delta``, ``live`` (text of the watched job), ``job``
 and ``part`` (what a person looks at), ``ack`` (what became of a click). From the page: ``hello``,
-``job``, ``input``, ``wire``, ``more``, ``media``, and the clicks ``run``, ``cancel``, ``retry``,
+``job``, what ``parts.KINDS`` names, ``compare``, and the clicks ``run``, ``cancel``, ``retry``,
 ``draft``, ``export``, ``all``, each with an id of its own so that none is carried out twice. What
 the input editor and the export view say besides is in ``kit.views.desk``.
 """
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from kit.controls import Controls
 from kit.errors import KitError, UsageError
 from kit.events import Event, JobKey
-from kit.views import detail
+from kit.views import detail, parts
+from kit.views.aside import aside
 from kit.views.desk import Desk
 from kit.views.feed import Feed, Message
+from kit.views.rivals import compare_message
 from kit.views.thread import views
 
 if TYPE_CHECKING:
@@ -173,8 +175,8 @@ class Live:
                 views.call(self._changed)
         elif kind == "job":
             views.call(lambda: self._job(content))
-        elif kind in ("input", "wire", "more", "media"):
-            views.call(lambda: self._part(content))
+        elif kind in parts.KINDS or kind == "compare":
+            aside.call(lambda: self._part(content))
         elif kind == "editor":
             views.call(lambda: self._open_editor(content))
         elif kind == "piece":
@@ -204,10 +206,19 @@ class Live:
         self.tell(detail.job_message(self.feed.generation, index, view))
 
     def _part(self, content: dict[str, Any]) -> None:
+        """Answer a question about a payload, on a thread of its own: it may take a second."""
         key = self.feed.key(content.get("g"), content.get("i"))
-        view = None if key is None else self._store.view(key)
-        if view is not None:
-            self.tell(detail.part_message(self.feed.generation, content["i"], view, content))
+        other = content.get("key")
+        if key is not None and isinstance(other, str):
+            key = JobKey(other)  # a part of the job that is compared with
+        view = None if key is None else aside.view(self._store, key)
+        if view is None:
+            return
+        ask = (self.feed.generation, content["i"], view, content)
+        if content.get("t") == "compare":
+            self.tell(compare_message(self._store, *ask))
+        else:
+            self.tell(parts.part_message(*ask))
 
     def _click(self, kind: str, content: dict[str, Any]) -> None:
         click = content.get("c")

@@ -1,9 +1,13 @@
 // The job pane: what one job took in, gave back, printed, and would post.
 
-const RUN_LIMIT_BYTES = 10_000_000; // documented for /run
+const RUN_LIMIT_BYTES = 10_000_000; // documented by RunPod: /run, /runsync, one post to /stream
+const RUNSYNC_LIMIT_BYTES = 20_000_000;
 const CHUNK_LIMIT_BYTES = 1_000_000;
-const TABS = ["Output", "Input", "Logs", "Wire"];
+const PAYLOAD_LIMITS = [[RUN_LIMIT_BYTES, "/run"], [RUNSYNC_LIMIT_BYTES, "/runsync"]];
+const TABS = ["Output", "Input", "Logs", "Wire", "Compare"];
 const LOG_LINES_SHOWN = 4000;
+// colours and cursor moves of a terminal: a log is text
+const TERMINAL = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-_])/g;
 
 class Pane {
   constructor(board) {
@@ -67,7 +71,8 @@ class Pane {
     if (index < 0) return;
     this.drawHead(index);
     const { detail } = this.board;
-    if (what === "delta" && detail) return; // the body follows messages about this job only
+    // the body follows messages about this job only; its parts come by themselves
+    if ((what === "delta" || what === "part") && detail) return;
     if (what === "live" && this.appendLive()) return;
     this.buttons.forEach((one, k) => {
       one.setAttribute("aria-selected", String(TABS[k] === this.tab));
@@ -76,9 +81,12 @@ class Pane {
       say(one, lines ? `Logs ${count(lines)}` : TABS[k]);
     });
     if (!detail) {
+      this.drawn = null;
       this.body.replaceChildren(make("div", "kit-soft", ""));
       return;
     }
+    if (this.drawn?.detail === detail && this.drawn.tab === this.tab && what !== "live") return;
+    this.drawn = { detail, tab: this.tab };
     this.body.replaceChildren(...this[`tab${this.tab}`](detail));
     if (this.tab === "Logs") this.body.scrollTop = this.body.scrollHeight;
   }
@@ -114,7 +122,10 @@ class Pane {
     if (detail.error || detail.lost) parts.push(this.failure(detail));
     if (detail.progress !== null && !detail.final) parts.push(this.progressPart(detail));
     if (detail.stream.n) parts.push(this.streamPart(detail));
-    if (detail.output !== undefined) parts.push(this.payload("output", detail.output, detail.output_bytes, RUN_LIMIT_BYTES));
+    const streamed = detail.stream.n && detail.output?.t === "array" && !detail.output.n;
+    if (streamed) parts.push(make("div", "kit-soft", "The final output is an empty list: a client gets the chunks."));
+    else if (detail.output !== undefined) parts.push(payloadElement(this.board, "output", detail.output, detail.output_bytes));
+    else if (detail.output_later) parts.push(this.later("output", { t: "tree", what: "output" }));
     else if (!parts.length) parts.push(make("div", "kit-soft", emptyText(detail)));
     if (detail.findings.length) parts.push(this.findingsPart(detail.findings));
     return parts;
@@ -122,23 +133,37 @@ class Pane {
 
   tabInput(detail) {
     if (!detail.has_input) return [make("div", "kit-soft", "The request is no longer stored: payloads were dropped to stay under the cap.")];
-    return this.lazily("input", { t: "input" }, (part) => [this.payload("input", part.tree, part.bytes, RUN_LIMIT_BYTES)]);
+    return [this.later("input", { t: "input" })];
+  }
+
+  /** A payload that is asked for now and shown when it comes. */
+  later(what, request) {
+    const holder = make("div", "kit-later");
+    const wait = setTimeout(() => holder.append(make("div", "kit-soft", "Reading…")), 300);
+    ask(this.board, request).then((part) => {
+      clearTimeout(wait);
+      if (part) holder.replaceChildren(part.tree === undefined ? make("div", "kit-soft", part.s ?? "no longer stored") : payloadElement(this.board, what, part.tree, part.bytes));
+    });
+    return holder;
   }
 
   tabWire() {
-    return this.lazily("wire", { t: "wire" }, (part) => {
-      const parts = [];
-      const block = (title, tree) => {
-        parts.push(make("div", "kit-block-title", title), treeElement(tree));
-      };
-      if (part.lost) parts.push(make("div", "kit-failure", `The worker would post no result: ${part.lost}`));
+    const holder = make("div", "kit-wire");
+    ask(this.board, { t: "wire" }).then((part) => {
+      if (!part) return;
+      const block = (title, tree) => holder.append(make("div", "kit-block-title", title), new Tree(tree).element);
+      if (part.lost) holder.append(make("div", "kit-failure", `The worker would post no result: ${part.lost}`));
       if (part.done !== undefined) block("job-done", part.done);
       if (part.stream !== undefined) block(`job-stream, ${plural(part.n_stream, "post")}`, part.stream);
       if (part.progress !== undefined) block(`progress, ${plural(part.n_progress, "post")}`, part.progress);
-      if (!parts.length) parts.push(make("div", "kit-soft", "Nothing would be posted yet."));
-      else parts.unshift(make("div", "kit-soft", "What RunPod's worker would post for this job."));
-      return parts;
+      holder.prepend(make("div", "kit-soft", holder.childNodes.length ? "What RunPod's worker would post for this job." : "Nothing would be posted yet."));
     });
+    return [holder];
+  }
+
+  tabCompare(detail) {
+    if (!detail.final) return [make("div", "kit-soft", "When the job has ended, its output can be compared with another.")];
+    return [new ComparePart(this.board).element];
   }
 
   tabLogs(detail) {
@@ -152,7 +177,7 @@ class Pane {
 
   addLog(log, lines) {
     for (const [stream, given] of lines) {
-      let text = given;
+      let text = given.replace(TERMINAL, "");
       if (text.startsWith("\r") && text.length > 1) {  // draws over the line that is not ended yet
         text = text.slice(1);
         const last = log.lastChild;
@@ -163,37 +188,7 @@ class Pane {
     while (log.childNodes.length > LOG_LINES_SHOWN) log.firstChild.remove();
   }
 
-  lazily(name, request, draw) {
-    const part = this.board.part(name, request);
-    return part ? draw(part) : [make("div", "kit-soft", "")];
-  }
-
   // -- parts of a tab ---------------------------------------------------------------------------
-
-  payload(what, tree, size, limit) {
-    const holder = make("div", "kit-payload");
-    const media = mediaIn(tree);
-    if (media.length) holder.append(galleryElement(this.board, what, media));
-    const aloneAndShown = media.length === 1 && tree === media[0].node;
-    if (!aloneAndShown) holder.append(treeElement(tree, (at, start, done) => this.more(what, at, start, done)));
-    const whole = make("div", "kit-payload-and-size");
-    whole.append(holder, sizeBar(size, limit, "/run"));
-    return whole;
-  }
-
-  more(what, at, start, done) {
-    const { board } = this;
-    const name = `${what}+${at.join(",")}@${start}`;
-    const ready = () => {
-      const part = board.part(name, { t: "more", what, at, start });
-      if (part) done(part.tree);
-      return Boolean(part);
-    };
-    if (ready()) return;
-    const stop = board.onChange((change) => {
-      if (change === "detail" || (change === "part" && ready())) stop();
-    });
-  }
 
   failure(detail) {
     const box = make("div", "kit-failure");
@@ -224,34 +219,11 @@ class Pane {
   }
 
   streamPart(detail) {
-    const { stream } = detail;
-    const holder = make("div", "kit-stream");
-    this.streamCount = make("div", "kit-soft", streamText(stream, detail.final));
-    holder.append(this.streamCount);
-    if (stream.text !== null) {
-      this.streamBox = make("div", "kit-stream-text");
-      this.streamBox.append(...chunkSpans(stream.text.head));
-      if (stream.text.left) this.streamBox.append(make("span", "kit-cut", `… ${plural(stream.text.left, "chunk")} …`));
-      this.streamBox.append(...chunkSpans(stream.text.tail), ...chunkSpans(stream.live.map(chunkText)));
-      if (!detail.final) this.streamBox.classList.add("kit-growing");
-      holder.append(this.streamBox);
-    } else {
-      this.streamBox = make("div", "kit-stream-items");
-      if (stream.tree) this.streamBox.append(this.streamTree(stream.tree));
-      for (const text of stream.live) this.streamBox.append(make("div", "kit-code", text));
-      holder.append(this.streamBox);
-    }
-    detail.drawnLive = stream.live.length;
-    if (stream.largest > CHUNK_LIMIT_BYTES / 4) holder.append(sizeBar(stream.largest, CHUNK_LIMIT_BYTES, "one /stream chunk"));
-    return holder;
-  }
-
-  streamTree(tree) {
-    const holder = make("div", "kit-payload");
-    const media = mediaIn(tree);
-    if (media.length) holder.append(galleryElement(this.board, "stream", media));
-    holder.append(treeElement(tree, (at, start, done) => this.more("stream", at, start, done)));
-    return holder;
+    this.stream = new StreamPart(this.board, detail, (stream) => {
+      if (stream.later) return this.later("stream", { t: "tree", what: "stream" });
+      return payloadElement(this.board, "stream", stream.tree, null);
+    });
+    return this.stream.element;
   }
 
   findingsPart(findings) {
@@ -279,14 +251,7 @@ class Pane {
       if (bottom) this.body.scrollTop = this.body.scrollHeight;
       return true;
     }
-    if (this.tab !== "Output" || !this.streamBox?.isConnected || detail.drawnLive === undefined) return false;
-    const fresh = detail.stream.live.slice(detail.drawnLive);
-    if (!fresh.length) return false;
-    if (detail.stream.text !== null) this.streamBox.append(...chunkSpans(fresh.map(chunkText)));
-    else this.streamBox.append(...fresh.map((text) => make("div", "kit-code", text)));
-    detail.drawnLive = detail.stream.live.length;
-    say(this.streamCount, streamText(detail.stream, false));
-    return true;
+    return this.tab === "Output" && Boolean(this.stream?.detail === detail && this.stream.grow());
   }
 }
 
@@ -299,26 +264,6 @@ function emptyText(detail) {
   if (detail.state === "CANCELLED") return "Cancelled: no output.";
   if (detail.state === "TIMED_OUT") return "Stopped at its time limit: no output.";
   return detail.output_dropped ? "The output is no longer stored: payloads were dropped to stay under the cap." : "No output.";
-}
-
-function streamText(stream, final) {
-  const missed = !final && stream.missed ? `, ${count(stream.missed)} shown when it ends` : "";
-  return `${plural(stream.n, "chunk")}${final ? "" : " so far"}${missed}`;
-}
-
-/** Chunks as running text, every second one tinted: where one ends is part of the truth. */
-function chunkSpans(texts) {
-  return texts.map((text) => make("span", "kit-chunk", text));
-}
-
-/** A chunk as it was posted: text without its quotes, anything else as JSON. */
-function chunkText(text) {
-  if (!text.startsWith('"')) return text;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 function progressValue(text) {
@@ -340,16 +285,4 @@ function fraction(value) {
   }
   const number = typeof value === "string" ? Number(/^\s*([\d.]+)\s*%/.exec(value)?.[1] ?? NaN) / 100 : value;
   return typeof number === "number" && number >= 0 && number <= 1 ? number : null;
-}
-
-/** Encoded size against a limit, as text and bar. */
-function sizeBar(size, limit, name) {
-  const row = make("div", "kit-size");
-  row.append(make("span", "kit-soft", `${bytes(size)} of ${bytes(limit)} (${name})`));
-  const bar = make("div", "kit-bar");
-  const fill = make("div", size > limit ? "kit-bar-fill kit-over-limit" : "kit-bar-fill");
-  fill.style.width = `${Math.max(size > 0 ? 1 : 0, Math.min(100, (size / limit) * 100))}%`;
-  bar.append(fill);
-  row.append(bar);
-  return row;
 }

@@ -26,8 +26,17 @@ MODULES = (
     "memory.js",
     "theme.js",
     "board.js",
+    "loader.js",
+    "sparkline.js",
+    "records.js",
     "tree.js",
+    "rowactions.js",
+    "raw.js",
+    "search.js",
     "media.js",
+    "stream.js",
+    "compare.js",
+    "payload.js",
     "pointer.js",
     "timeline.js",
     "pane.js",
@@ -42,7 +51,7 @@ MODULES = (
     "card.js",
 )
 #: style sheets in the order in which they are joined
-SHEETS = ("style.css", "editor.css", "exporting.css")
+SHEETS = ("style.css", "payload.css", "editor.css", "exporting.css")
 
 
 @lru_cache(maxsize=1)

@@ -357,6 +357,88 @@ test("a payload that is not JSON is text", () => {
   assert.equal(kit.treeElement({ t: "text", n: 5, head: "{oops", tail: "" }).textContent, "{oops");
 });
 
+test("tokens are read in the shapes that model servers stream", () => {
+  const told = [
+    ['"plain"', "plain"],
+    ['{"choices":[{"delta":{"content":"openai"}}]}', "openai"],
+    ['{"choices":[{"delta":{"role":"assistant"}}]}', ""],
+    ['{"choices":[{"text":"completion"}]}', "completion"],
+    ['{"choices":[{"tokens":["v","l","lm"]}],"usage":{"input":5}}', "vllm"],
+    ['"data: {\\"choices\\":[{\\"delta\\":{\\"content\\":\\"event\\"}}]}\\n\\n"', "event"],
+    ['"data: [DONE]\\n\\n"', ""],
+    ['{"type":"content_block_delta","delta":{"type":"text_delta","text":"anthropic"}}', "anthropic"],
+    ['{"token":{"id":3,"text":"tgi"}}', "tgi"],
+    ['{"type":"response.output_text.delta","delta":"responses"}', "responses"],
+    ['["a","b"]', "ab"],
+    ['{"step":3,"of":9}', null],
+    ["17", null],
+    ["{broken", null],
+  ];
+  for (const [json, text] of told) assert.equal(kit.chunkToken(json), text, json);
+  assert.equal(kit.wholeStream('["a",{"choices":[{"delta":{"content":"b"}}]},{"x":1}]'), "ab");
+});
+
+test("a line of numbers stays in its box", () => {
+  for (const points of [[1, 2, 3], [5], [1, null, 3], [[0, 2], [1, 1], null], [7, 7, 7]]) {
+    const flat = points.flat().filter((p) => p !== null);
+    const polygon = kit.linePolygon(points, Math.min(...flat), Math.max(...flat));
+    assert.ok(polygon.length >= 4 && polygon.every(([x, y]) => x >= 0 && x <= 1 && y >= -0.05 && y <= 1.05), JSON.stringify(points));
+  }
+  assert.deepEqual([0.012345, 1536, -1.2345e-9, 12345.678, 0].map(kit.shortNumber), ["0.0123", "1,536", "-1.2e-9", "12300", "0"]);
+});
+
+test("objects that look alike are a table, others are not", () => {
+  const object = (...k) => ({ t: "object", n: k.length, k, v: k.map(() => 1) });
+  const array = (...v) => ({ t: "array", n: v.length, v });
+  assert.deepEqual(kit.recordColumns(array(object("a", "b"), object("a", "c"))), ["a", "b", "c"]);
+  for (const no of [array(object("a")), array(object("a"), 1), array(object("a"), object()), array(1, 2), object("a"), array(object("a"), object("b"), object("c"))]) {
+    assert.equal(kit.recordColumns(no), null);
+  }
+});
+
+test("only what may be asked for is an address, and never as a document", () => {
+  for (const yes of ["https://example.com/a.png", "http://h/x?y=1"]) assert.ok(kit.isAddress(yes), yes);
+  for (const no of ["javascript:alert(1)", "data:image/png;base64,x", "//h/x.png", "ftp://h/x", "see https://h/x", "https://h/a b", "https://", "file:///etc/passwd", "blob:https://h/1"]) {
+    assert.ok(!kit.isAddress(no), no);
+  }
+  assert.deepEqual(kit.addressKinds("https://h/a.PNG?x=.mp3"), ["img"]);
+  assert.deepEqual(kit.addressKinds("https://h/a.svg"), []);
+  assert.deepEqual(kit.addressKinds("https://h/a.html"), []);
+  assert.deepEqual(kit.addressKinds("https://h/signed?x=1"), ["img", "audio", "video"]);
+});
+
+test("a copied value is whole or asked for", () => {
+  const whole = { t: "object", n: 2, k: ["a", "b"], v: [1, { t: "array", n: 1, v: ["x"] }] };
+  assert.equal(kit.wholeText(whole), '{"a":1,"b":["x"]}');
+  assert.equal(kit.wholeText("text"), "text");
+  assert.equal(kit.wholeText(null), "null");
+  for (const cut of [{ t: "array", n: 2, v: [1] }, { t: "array", n: 2, start: 1, v: [1, 2] }, { t: "string", n: 9, head: "a", tail: "b" }, { t: "object", n: 2, k: ["a", "a"], v: [1, 2] }, { t: "object", n: 1, k: ["__proto__"], v: [1] }]) {
+    assert.equal(kit.wholeText(cut), null, JSON.stringify(cut));
+  }
+});
+
+test("paths are those of the findings, and what would turn text around is written out", () => {
+  assert.deepEqual([3, "name", "a b", "1x", "\u202e"].map(kit.label), ["[3]", ".name", '["a b"]', '["1x"]', '["\u202e"]']);
+  assert.equal(kit.visible("a\u202eb\u2066\ud800é😀"), "a\\u202eb\\u2066\\ud800é😀");
+  assert.equal(kit.fileName("../im age/1", "image", "png"), "im_age_1.png");
+  assert.equal(kit.fileName("é", "image", "png"), "image.png");
+});
+
+test("a question is answered once, and given up when another job is looked at", async () => {
+  const { board, sent, hear } = boardWith();
+  hear({ t: "job", g: 3, i: 0, final: true, state: "COMPLETED", logs: [], stream: { n: 0, live: [] }, findings: [] });
+  const one = kit.ask(board, { t: "slice", what: "output" });
+  const two = kit.ask(board, { t: "slice", what: "output" });
+  const [first, second] = sent.slice(-2).map((content) => content.name);
+  assert.notEqual(first, second);
+  hear({ t: "part", g: 3, i: 0, name: second, n: 2 });
+  assert.equal((await two).n, 2);
+  assert.equal(board.parts.size, 0);
+  board.wanted = 7;
+  board.changed("detail");
+  assert.equal(await one, null);
+});
+
 // -- the board ------------------------------------------------------------------------------------
 
 function boardWith() {
@@ -445,7 +527,7 @@ test("a closed line is noticed and a word from the kernel revives it", () => {
 
 test("text of a running job is added, not asked for again", () => {
   const { board, sent, hear } = boardWith();
-  hear({ t: "job", g: 3, i: 0, final: false, state: "IN_PROGRESS", logs: [], stream: { n: 1, text: { head: ["a"], tail: [], left: 0 }, tree: null, live: [] }, progress: null, findings: [] });
+  hear({ t: "job", g: 3, i: 0, final: false, state: "IN_PROGRESS", logs: [], stream: { n: 1, head: ['"a"'], tail: [], left: 0, tree: null, live: [] }, progress: null, findings: [] });
   const before = sent.length;
   hear({ t: "live", g: 3, i: 0, chunks: ['"b"', '"c"'], logs: [["stdout", "x\n"]], missed: 4 });
   assert.equal(board.detail.stream.n, 7);
