@@ -27,6 +27,12 @@ from kit.span import Span
 #: keys in one query
 _KEYS = 500
 _loads, _to_text = json.loads, json.dumps  # a handler may replace them
+#: where words of a person or a handler stand in an event's data
+_WORDS = ("job_id", "text", "finding.sentence", "error.message", "error.traceback", "lost")
+_HOLDS = " OR ".join(
+    ["payload LIKE ? ESCAPE '\\'"]
+    + [f"json_extract(data, '$.{name}') LIKE ? ESCAPE '\\'" for name in _WORDS]
+)
 _OF_SESSION = "session = (SELECT number FROM sessions WHERE sessions.id = ?)"
 
 
@@ -128,6 +134,54 @@ class Reader:
                 payloads=payloads,
             )
 
+    def matching(
+        self,
+        text: str,
+        *,
+        session: str | None = None,
+        handler: str | None = None,
+        before: int | None = None,
+        jobs: int = 100,
+    ) -> tuple[list[JobKey], int | None]:
+        """Jobs whose latest attempt holds a text, among some of them, newest first.
+
+        Looked at are id, input, output, chunks, progress, logs, findings and errors; capitals of
+        ASCII do not count, and payloads that lie in files of their own are left out.
+
+        Parameters
+        ----------
+        text : str
+        session, handler : str or None
+            Only those; None for any.
+        before : int or None
+            Where the last call stopped; None to begin with the newest job.
+        jobs : int
+            How many are looked at.
+
+        Returns
+        -------
+        keys : list of JobKey
+        before : int or None
+            Where to go on; None if there is nothing left.
+        """
+        where, parameters = _filters(session=session, handler=handler)
+        # a payload is JSON text, what is taken out of data is plain
+        patterns = [_like(_to_text(text, ensure_ascii=False)[1:-1]), *[_like(text)] * len(_WORDS)]
+        with self._reading():
+            found, last, looked = self._one(
+                f"""
+                WITH some AS (SELECT number, key, attempt FROM jobs
+                              WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?)
+                SELECT (SELECT json_group_array(key) FROM some WHERE EXISTS (
+                            SELECT 1 FROM events
+                            WHERE job_key = key AND events.attempt = some.attempt
+                              AND ({_HOLDS}))),
+                       (SELECT min(number) FROM some), (SELECT count(*) FROM some)
+                """,
+                [*parameters, (1 << 62) if before is None else before, jobs, *patterns],
+            )
+        return [JobKey(key) for key in _loads(found)], int(last) if looked == jobs else None
+
     def states(self, keys: Collection[JobKey]) -> list[JobState]:
         """States of jobs, in the order of the keys; unknown ones are left out."""
         wanted = list(keys)
@@ -193,7 +247,6 @@ class Reader:
         """Memory readings in order of time, from ``since`` to ``until`` (UTC seconds, inclusive)."""
         where, parameters = "TRUE", []
         for condition, value in (
-            ("time >= ?", since),
             ("time <= ?", until),
             (_OF_SESSION, session),
         ):
@@ -201,7 +254,7 @@ class Reader:
                 where += f" AND {condition}"
                 parameters.append(value)
         with self._reading():
-            return rows.read_samples(self._one, where, parameters)
+            return rows.read_samples(self._one, where, parameters, since)
 
     def spans(self, *, since: float | None = None, session: str | None = None) -> list[Span]:
         """Model loads and setups that began from ``since`` (UTC seconds) on, the newest 1,000, by start.
@@ -285,6 +338,12 @@ class Reader:
             name = str(self._one("SELECT id FROM sessions WHERE number = ?", [number])[0])
             self._sessions[number] = name
         return name
+
+
+def _like(text: str) -> str:
+    """A pattern for LIKE that matches what holds a text."""
+    escaped = "".join(f"\\{c}" if c in "\\%_" else c for c in text)
+    return f"%{escaped}%"
 
 
 def _filters(

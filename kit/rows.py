@@ -238,10 +238,13 @@ def _row(
     )
 
 
-def read_samples(one: One, where: str, parameters: Sequence[Any]) -> list[Sample]:
-    """Samples that match ``where``, in order of time."""
+def read_samples(
+    one: One, where: str, parameters: Sequence[Any], since: float | None = None
+) -> list[Sample]:
+    """Samples from ``since`` (None: the first) on that match ``where``, in order of time."""
     samples: list[Sample] = []
-    at, last = -1e300, -1
+    # as where the pages begin, and not as a condition: SQLite would walk the index from its start
+    at, last = -1e300 if since is None else since, -1
     while True:
         # the last time comes back as a number, not as text: the next page starts exactly there
         text, at, _ = one(

@@ -132,6 +132,26 @@ def test_cancel_takes_one_or_all_that_live(session: Session) -> None:
         assert str(ended(job).state) == "CANCELLED"
 
 
+def test_the_filter_s_text_is_looked_for_in_payloads(session: Session) -> None:
+    handler = handler_of(quick, "quick")
+    jobs = [submit(session, handler, {"prompt": f"a {name}"}) for name in ("dog", "cat", "dog")]
+    for job in jobs:
+        ended(job)
+    line = Line(session, "quick")
+    line.live.hear({"t": "find", "q": " DOG "})
+    assert line.wait("found") == {
+        "t": "found",
+        "g": line.generation,
+        "q": "DOG",
+        "i": [2, 0],
+        "more": False,
+    }
+    line.live.hear({"t": "find", "q": ""})
+    line.live.hear({"t": "find", "q": None})
+    line.live.hear({"t": "find", "q": "cat"})
+    assert line.wait("found", 2)["i"] == [1]
+
+
 def test_cancel_of_something_that_is_gone_says_so(session: Session) -> None:
     line = Line(session, "slow")
     line.live.hear({"t": "cancel", "c": "1", "i": 0, "g": 99})

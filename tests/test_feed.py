@@ -18,6 +18,7 @@ from kit.events import (
     Chunk,
     Data,
     Ended,
+    ErrorInfo,
     Event,
     EventKind,
     Finding,
@@ -205,10 +206,10 @@ def test_counts_and_times_are_those_of_the_rows(store: Store) -> None:
     told = Feed(store)
     store.append([e for n in range(7) for e in job(store, n, live=n > 4)])
     told.load()
-    assert table.times_of(told.table) == [750.0] * 5
+    assert told.table.times() == [750.0] * 5
     assert table.counts_of(told.table)[codec.COMPLETED] == 5
     assert table.counts_of(told.table)[codec.IN_PROGRESS] == 2
-    assert table.times_of(JobTable(None)) == []
+    assert JobTable(None).times() == []
 
 
 def test_a_card_keeps_only_its_handler() -> None:
@@ -221,7 +222,8 @@ def test_a_card_keeps_only_its_handler() -> None:
 # -- snapshot and deltas ----------------------------------------------------------------------------
 
 
-def test_snapshot_and_deltas_say_the_same(store: Store) -> None:
+def test_snapshot_and_deltas_say_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "SAMPLES_S", 0.0)  # the store is asked for samples now and then only
     told = Feed(store, "h")
     store.subscribe(told.receive)
     told.load()
@@ -506,3 +508,105 @@ def test_receiving_is_safe_from_many_threads(store: Store) -> None:
         page.hear(told.update())
     assert len(page.rows) == 400
     assert all(row.state == codec.COMPLETED for row in page.rows.values())
+
+
+# -- progress, and jobs that hold a text ------------------------------------------------------------
+
+
+def test_the_last_progress_of_a_live_job_is_told_once(store: Store) -> None:
+    told = Feed(store)
+    store.subscribe(told.receive)
+    told.load()
+    store.append(job(store, 0, live=True))
+    key = JobKey(f"{store.session_id}-0")
+
+    def progress(text: str) -> None:
+        store.append([Event(key, 1, EventKind.PROGRESS, time.time(), Progress(), text)])
+
+    told.update()
+    for text in ('{"progress":10}', '{"progress":20}'):
+        progress(text)
+    [delta] = told.update()
+    assert delta.content["p"] == [[0, 0.2]]
+    assert told.update() == []
+    for text in ('"loading"', "[1]", "1e999", '"' + "x" * 9000 + '"'):
+        progress(text)
+        assert told.update() == []
+    assert told.snapshot().content["p"] == [[0, 0.2]]
+    store.append(job(store, 0)[2:])
+    told.update()
+    assert told.snapshot().content["p"] == []
+
+
+def test_progress_of_many_jobs_is_spread_over_updates(store: Store) -> None:
+    told = Feed(store)
+    store.subscribe(told.receive)
+    told.load()
+    store.append([e for n in range(40) for e in job(store, n, live=True)])
+    told.update()
+    for n in range(40):
+        key = JobKey(f"{store.session_id}-{n}")
+        store.append([Event(key, 1, EventKind.PROGRESS, time.time(), Progress(), "0.5")])
+    seen: list[int] = []
+    turns = 0
+    while turns == 0 or told.backlog:
+        messages = told.update()
+        assert all(m.size < 1000 for m in messages)
+        seen += [index for m in messages for index, _ in m.content.get("p", [])]
+        turns += 1
+    assert sorted(seen) == list(range(40))
+    assert turns == 3
+
+
+def held(store: Store, text: str, **where: str) -> list[str]:
+    """Numbers of the jobs that hold a text, looked for in small slices."""
+    keys: list[str] = []
+    before: int | None = None
+    while True:
+        some, before = store.matching(text, before=before, jobs=3, **where)
+        keys += some
+        if before is None:
+            return [key.rpartition("-")[2] for key in keys]
+
+
+def test_a_text_is_found_wherever_a_person_saw_it(store: Store) -> None:
+    def add(number: int, *more: Event, request: str = "{}", body: str = "{}") -> None:
+        key, at = JobKey(f"{store.session_id}-{number}"), time.time()
+        first = Event(key, 1, EventKind.QUEUED, at, Queued(f"id-{number}", "h", 1, "x"), request)
+        error = ErrorInfo("<class 'KeyError'>", "no such Style")
+        kind = EventKind.FAILED if number == 3 else EventKind.COMPLETED
+        end = Ended(1.0, error if number == 3 else None)
+        store.append([first, *more, Event(key, 1, kind, at, end, body)])
+
+    key = JobKey(f"{store.session_id}-4")
+    add(0, request='{"input":{"prompt":"a Lighthouse"}}')
+    add(1, body='{"output":"50% \\"grün\\" a_b"}')
+    add(2, request='{"input":"lighthouse axb"}')
+    add(3)
+    add(4, Event(key, 1, EventKind.LOG, time.time(), Log("stdout", 'line "one"\nlighthouse')))
+    assert held(store, "lighthouse") == ["4", "2", "0"]  # the newest first
+    assert held(store, "no such style") == ["3"]
+    assert held(store, "stdout") == []  # a name of ours, not a text of theirs
+    assert held(store, "50%") == ["1"]
+    assert held(store, "a_b") == ["1"]
+    assert held(store, '"grün"') == ["1"]
+    assert held(store, 'line "one"') == ["4"]
+    assert held(store, "ID-2") == ["2"]
+    assert held(store, "nothing of the kind") == []
+    assert held(store, "lighthouse", handler="other") == []
+    assert held(store, "lighthouse", session="other") == []
+
+
+def test_only_the_latest_attempt_is_looked_at(store: Store) -> None:
+    key, at = JobKey(f"{store.session_id}-0"), time.time()
+    queued = Queued("id", "h", 1, "x")
+    lost = Ended(None, None, "gone")
+    store.append(
+        [
+            Event(key, 1, EventKind.QUEUED, at, queued, '"before"'),
+            Event(key, 1, EventKind.LOST, at, lost),
+        ]
+    )
+    store.append([Event(key, 2, EventKind.QUEUED, at + 1, queued, '"after"')])
+    assert held(store, "before") == []
+    assert held(store, "after") == ["0"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kit.views import codec, widget
-from kit.views.words import duration, memory, percentile, size
+from kit.views.words import duration, fraction, memory, percentile, size
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEWS = ROOT / "kit" / "views"
@@ -156,6 +156,16 @@ def _contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+#: progress values as handlers give them
+SHARES = [
+    *(0.4, 0, 1, 1.5, -0.1, 40, True, None, "x", "", "40 %", " 7.5%", "140%", "%", [0.4], {}),
+    *({"progress": 40}, {"progress": 0.4}, {"progress": 0}, {"percent": 40}, {"percent": 140}),
+    *({"step": 4, "total": 10}, {"step": 0, "steps": 9}, {"done": 12, "of": 10}, {"step": 4}),
+    *({"current": 1, "total": 0}, {"progress": "soon"}, {"progress": "30 %"}, {"progress": None}),
+    *({"progress": True}, {"step": True, "total": 2}),
+]
+
+
 def records() -> dict[str, object]:
     """What Python packs, and what the page must read in it."""
     nan, jobs = math.nan, []
@@ -207,9 +217,10 @@ def records() -> dict[str, object]:
         "sizes": [
             [n, size(n)] for n in (0, 999, 1000, 9960, 402_000, 999_500, 1_200_000, 12_000_000)
         ],
+        "shares": [[value, fraction(value)] for value in SHARES],
         "times": times,
-        "p50": percentile(times, 0.5),
-        "p95": percentile(times, 0.95),
+        "p50": percentile(sorted(times), 0.5),
+        "p95": percentile(sorted(times), 0.95),
     }
 
 

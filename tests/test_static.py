@@ -348,5 +348,5 @@ def test_sizes() -> None:
 
 def test_percentiles_are_measured_values() -> None:
     assert percentile([], 0.5) is None
-    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert percentile([1.0, 2.0, 3.0], 0.5) == 2.0
     assert percentile([float(n) for n in range(1, 101)], 0.95) == 95.0

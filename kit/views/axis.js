@@ -11,35 +11,30 @@ const RECENT_STRETCHES = 8;
 const MIN_SPAN_S = 2e-4;
 
 /** Stretches in which something waited or ran: [{from, to}] in order; an open one ends now. */
-function stretches(jobs, now, spans = []) {
-  const list = [];
-  const order = jobs.sorted ? null : [...Array(jobs.n).keys()].sort((a, b) => jobs.submitted[a] - jobs.submitted[b]);
-  for (let k = 0; k < jobs.n; k += 1) {
-    const i = order ? order[k] : k;
-    const from = jobs.submitted[i];
-    const to = Math.max(from, jobs.stop(i, now));
-    const last = list[list.length - 1];
-    if (last && from - last.to <= IDLE_FOLD_S) last.to = Math.max(last.to, to);
-    else list.push({ from, to });
+function stretches(jobs, now, spans = NO_SPANS) {
+  const ended = jobs.busyTimes();
+  const open = jobs.live.size > 0 || spans.open;
+  if (!open && !spans.all.length) return ended.copy();
+  let kept = jobs.stretches;
+  if (!kept || kept.jobs !== jobs.revision || kept.spans !== spans.version) {
+    const all = new BusyTimes();
+    all.list = ended.list.map(({ from, to }) => ({ from, to })); // the last one grows
+    let first = Infinity; // what is open ends now, so all of it is one stretch
+    for (const i of jobs.live) first = Math.min(first, jobs.submitted[i]);
+    for (const span of spans.all) {
+      if (Number.isNaN(span.to)) first = Math.min(first, span.from);
+      else all.add(span.from, Math.max(span.from + 1e-4, span.to));
+    }
+    if (open) all.add(first, Math.max(first + 1e-4, now));
+    kept = { jobs: jobs.revision, spans: spans.version, list: all.list };
+    jobs.stretches = kept;
   }
-  addSpans(list, spans, now);
-  // a stretch of no length at all would have no place on the axis
-  for (const one of list) one.to = Math.max(one.to, one.from + 1e-4);
-  return list;
+  const last = kept.list[kept.list.length - 1];
+  if (open && now > last.to) last.to = now;
+  return kept.list;
 }
 
-/** Let spans count as stretches too. */
-function addSpans(list, spans, now) {
-  if (!spans.length) return;
-  for (const span of spans) list.push({ from: span.from, to: Math.max(span.from, spanEnd(span, now)) });
-  list.sort((a, b) => a.from - b.from);
-  let kept = 0;
-  for (let k = 1; k < list.length; k += 1) {
-    if (list[k].from - list[kept].to <= IDLE_FOLD_S) list[kept].to = Math.max(list[kept].to, list[k].to);
-    else list[(kept += 1)] = list[k];
-  }
-  list.length = kept + 1;
-}
+const NO_SPANS = { all: [], open: false, version: 0 };
 
 /** Maps time to pixels for one set of stretches, one width and one view {from, span}. */
 class TimeAxis {
@@ -51,13 +46,11 @@ class TimeAxis {
   constructor(list, width, view) {
     this.list = list;
     this.width = Math.max(1, width);
-    this.starts = [];
-    let folded = 0;
-    for (const one of list) {
-      this.starts.push(folded);
-      folded += one.to - one.from;
-    }
-    this.total = folded;
+    this.hint = 0; // where the last look was: the next one is mostly there too
+    list.starts ??= startsOf(list);
+    this.starts = list.starts;
+    const last = list[list.length - 1]; // the only one that grows while the list stays
+    this.total = this.starts[list.length - 1] + last.to - last.from;
     this.setSpan(view.span);
     this.left = this.toV(view.from);
   }
@@ -117,13 +110,16 @@ class TimeAxis {
 
   /** Index of the last stretch that begins at or before a time, -1 if none does. */
   stretchAt(time) {
+    const { list, hint } = this;
+    if (list[hint].from <= time && (hint + 1 === list.length || list[hint + 1].from > time)) return hint;
     let low = -1;
-    let high = this.list.length;
+    let high = list.length;
     while (high - low > 1) {
       const mid = (low + high) >> 1;
-      if (this.list[mid].from <= time) low = mid;
+      if (list[mid].from <= time) low = mid;
       else high = mid;
     }
+    this.hint = Math.max(0, low);
     return low;
   }
 
@@ -169,15 +165,23 @@ class TimeAxis {
   }
 }
 
+/** Folded seconds before each stretch. */
+function startsOf(list) {
+  const starts = new Float64Array(list.length);
+  for (let k = 1; k < list.length; k += 1) starts[k] = starts[k - 1] + list[k - 1].to - list[k - 1].from;
+  return starts;
+}
+
 function clampLeft(left, axis) {
   const end = axis.total + (axis.list.length - 1) * axis.breakV;
   return Math.min(Math.max(left, -axis.span * 0.8), end - axis.span * 0.2);
 }
 
 /** The view that shows everything. */
-function fitView(list, width) {
+function fitView(list, width, running = false) {
   const axis = new TimeAxis(list, width, { from: list[0].from, span: 1 });
-  axis.setSpan(axis.fitSpan());
+  // while something runs it grows in steps: a picture that shrinks with each frame cannot be read
+  axis.setSpan(running ? steady(axis.fitSpan()) : axis.fitSpan());
   axis.left = -MARGIN_PX / axis.scale;
   return axis.view();
 }

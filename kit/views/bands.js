@@ -109,7 +109,8 @@ class SummaryBand {
     this.element.append(this.counts, this.figures);
     this.cells = new Map();
     for (const [state, word, always] of SUMMARY_STATES) {
-      const cell = make("span", "kit-count");
+      const cell = button("kit-count", "", () => board.filter.toggleState(state));
+      cell.title = `Show only ${word} jobs, or all again`;
       const swatch = make("span", "kit-swatch");
       swatch.dataset.state = STATES[state];
       const number = make("b");
@@ -126,8 +127,9 @@ class SummaryBand {
     const { jobs, older } = this.board;
     for (const [state, { cell, number, always }] of this.cells) {
       say(number, count(jobs.counts[state]));
-      cell.hidden = !always && !jobs.counts[state];
+      cell.hidden = !always && !jobs.counts[state] && !this.board.filter.states.has(state);
       cell.classList.toggle("kit-none", !jobs.counts[state]);
+      cell.setAttribute("aria-pressed", String(this.board.filter.states.has(state)));
     }
     say(this.older, older > 0 ? `${count(older)} older in the store` : older < 0 ? "older ones in the store" : "");
     const wait = jobs.n > SUMMARY_MANY ? 1000 : SUMMARY_EVERY_MS;
@@ -142,8 +144,8 @@ class SummaryBand {
 
   drawFigures() {
     this.drawnAt = performance.now();
-    const { jobs, samples } = this.board;
-    const { p50, p95, peak, vram } = figures(jobs);
+    const { jobs, samples, filter } = this.board;
+    const { p50, p95, peak, vram } = figures(jobs, filter.active ? filter.match : null);
     const parts = [];
     const add = (name, value, rest) => {
       const one = make("span", "kit-figure-cell");
@@ -163,13 +165,14 @@ class SummaryBand {
   }
 }
 
-/** p50 and p95 of completed jobs in ms, and the largest peak in MiB. */
-function figures(jobs) {
+/** p50 and p95 of completed jobs in ms, and the largest peak in MiB; of those that match, if asked. */
+function figures(jobs, match = null) {
   const times = new Float32Array(jobs.counts[COMPLETED]);
   let n = 0;
   let peak = NaN;
   let vram = false;
   for (let i = 0; i < jobs.n; i += 1) {
+    if (match && !match[i]) continue;
     if (jobs.state[i] === COMPLETED && !Number.isNaN(jobs.execution[i])) times[n++] = jobs.execution[i];
     const device = (jobs.flags[i] & FLAG.vram) !== 0;
     if (Number.isNaN(jobs.peak[i]) || (vram && !device)) continue;
@@ -184,39 +187,4 @@ function figures(jobs) {
 
 function deviceTotal(samples) {
   return samples.devices("vram").reduce((sum, device) => sum + samples.line("vram", device).total, 0) || NaN;
-}
-
-/** The timeline as a table for those who do not see it: the latest jobs, newest first. */
-class JobList {
-  constructor(board) {
-    this.board = board;
-    this.element = make("table", "kit-unseen");
-    const head = make("tr");
-    for (const name of ["Job", "State", "Version", "Submitted", "Took", "Findings"]) head.append(make("th", "", name));
-    const top = make("thead");
-    top.append(head);
-    this.rows = make("tbody");
-    this.element.append(make("caption", "", "Latest jobs"), top, this.rows);
-  }
-
-  draw() {
-    if (this.timer) return;
-    this.timer = setTimeout(() => {
-      this.timer = 0;
-      this.fill();
-    }, 1000);
-  }
-
-  fill() {
-    const { jobs } = this.board;
-    const rows = [];
-    for (let i = jobs.n - 1; i >= Math.max(0, jobs.n - 30); i -= 1) {
-      const row = make("tr");
-      const took = jobs.took(i, this.board.now());
-      const cells = [jobs.id(i), STATES[jobs.state[i]], `v${jobs.version[i]}`, clock(jobs.submitted[i]), Number.isFinite(took) ? duration(took) : "", String(jobs.findings[i])];
-      row.append(...cells.map((text) => make("td", "", text)));
-      rows.push(row);
-    }
-    this.rows.replaceChildren(...rows);
-  }
 }

@@ -21,6 +21,7 @@ class Board {
     this.outcome = null; // of the last export: {ok, text}
     this.slow = false; // a click has gone unanswered
     this.lookedAt = -LOOK_MS;
+    this.filter = new Filter(this);
     this.reset();
   }
 
@@ -46,9 +47,9 @@ class Board {
     return this.offset + performance.now() / 1000;
   }
 
-  /** The job to look at: the one chosen, else the latest; -1 if there is none. */
+  /** The job to look at: the one chosen, else the latest of those shown; -1 if there is none. */
   target() {
-    return this.selected >= 0 ? this.selected : this.jobs.latest();
+    return this.selected >= 0 ? this.selected : this.filter.latest();
   }
 
   /** The job in the pane; -1 if there is none. */
@@ -188,6 +189,8 @@ class Board {
     this.started = true;
     if (same) Object.assign(this, kept);
     this.take(content, buffers);
+    if (this.filter.text) this.filter.ask(); // what was found has other indexes now
+    this.filter.apply();
     this.changed("snapshot");
     if (same && this.wanted >= 0) this.send({ t: "job", i: this.wanted });
     this.look_at();
@@ -212,6 +215,8 @@ class Board {
     if (!data) return [];
     const view = (from, length) => new DataView(data.buffer, data.byteOffset + from, length);
     const changed = this.jobs.read(view(0, rows));
+    if (content.p) this.jobs.readProgress(content.p);
+    if (this.filter.active) this.filter.apply();
     this.samples.read(view(rows, samples));
     this.jobs.readTicks(view(rows + samples, ticks));
     return changed;
@@ -245,6 +250,10 @@ class Board {
     if (content.g !== this.generation || content.i !== this.wanted) return;
     this.parts.set(content.name, { ...content, buffer: buffers[0] });
     this.changed("part");
+  }
+
+  on_found(content) {
+    if (content.g === this.generation) this.filter.hear(content);
   }
 
   on_ack(content) {

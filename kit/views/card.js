@@ -7,17 +7,23 @@ class CardView {
     this.root = make("div", "kit-card");
     this.head = new HeadBand(board);
     this.summary = new SummaryBand(board);
-    this.timeline = new Timeline(board, { select: (i) => this.select(i), open: () => this.pane.focus() });
+    this.timeline = new Timeline(board, { select: (i) => this.select(i), open: () => this.pane.focus(), find: () => this.filter.show() });
     this.pane = new Pane(board);
-    this.list = new JobList(board);
     this.bands = new Bands(this, board);
+    this.timeline.beside(this.pane.element);
+    this.filter = new FilterBand(board);
+    this.filter.onClose = () => this.timeline.plot.focus();
+    this.legend = new Legend(board);
+    this.timeline.tools.append(this.filter.shortcut, this.legend.toggle);
+    this.timeline.element.append(this.legend.element);
     this.empty = make("div", "kit-empty");
     this.empty.hidden = true;
     this.spoken = make("div", "kit-unseen");
     this.spoken.setAttribute("aria-live", "polite");
+    this.list = new JobList(board, (i) => this.selectAndReveal(i), this.spoken);
     this.body = make("div", "kit-body");
     this.body.append(this.timeline.element, this.pane.element);
-    this.root.append(this.head.element, this.head.note, ...this.bands.elements, this.summary.element, this.empty, this.body, this.list.element, this.spoken);
+    this.root.append(this.head.element, this.head.note, ...this.bands.elements, this.summary.element, this.filter.element, this.empty, this.body, this.list.element, this.spoken);
     this.attach();
     this.stops = [board.onChange((what) => this.draw(what)), onThemeChange(() => this.restyle())];
   }
@@ -33,6 +39,7 @@ class CardView {
     this.closed = true;
     for (const stop of this.stops) stop();
     this.timeline.close();
+    this.list.close();
   }
 
   restyle() {
@@ -54,6 +61,11 @@ class CardView {
     const { jobs } = this.board;
     const took = jobs.took(i, this.board.now());
     say(this.spoken, `job ${jobs.id(i)}, ${stateWord(jobs.state[i])}${Number.isFinite(took) ? `, ${duration(took)}` : ""}`);
+  }
+
+  selectAndReveal(i) {
+    this.select(i);
+    this.timeline.reveal(i);
   }
 
   draw(what) {
@@ -88,11 +100,14 @@ class CardView {
     this.body.hidden = (none && !setup) || !board.started;
     this.body.classList.toggle("kit-no-job", none);
     this.summary.element.hidden = none || one;
+    this.filter.element.classList.toggle("kit-gone", none || one);
     this.empty.hidden = !none;
     if (none) this.drawEmpty();
     this.summary.draw();
+    this.filter.draw();
+    this.legend.draw();
     this.timeline.draw();
-    this.pane.draw(what);
+    if (what !== "filter") this.pane.draw(what);
     this.list.draw();
   }
 

@@ -16,7 +16,7 @@ from kit.views import codec, outputs
 from kit.views.live import Live
 from kit.views.outputs import Slot
 from kit.views.static import SHOWN, Picture, picture_html, picture_text, title_of
-from kit.views.table import counts_of, times_of
+from kit.views.table import counts_of
 from kit.views.thread import views
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Face:
         table = self._live.feed.table
         if len(table) > len(rows):
             counts = {codec.STATES[code]: n for code, n in counts_of(table).items()}
-            return counts, times_of(table)
+            return counts, table.times()
         counts = {}
         for row in rows:
             counts[row.state] = counts.get(row.state, 0) + 1

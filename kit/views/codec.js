@@ -18,18 +18,24 @@ const FIELDS = {
   target: Uint8Array, attempt: Uint8Array,
 };
 
+const ID_TEXT = new TextDecoder();
+
 /** Jobs as columns; `n` of them are filled. Lanes are kept sorted by start as jobs come. */
 class JobColumns {
   constructor() {
     this.n = 0;
     this.room = 0;
-    this.lanes = new Map(); // lane name -> {session, slot, jobs: [index by start]}
+    this.lanes = new Map(); // lane name -> LaneOrder
+    this.ordered = []; // the same in order of session, then slot
+    this.busy = new BusyTimes(); // when jobs that have ended waited or ran
     this.laneOf = []; // index -> lane, once the job has started
     this.ticks = new Map(); // index -> [ms after submitted]
+    this.progress = new Map(); // index of a running job -> the share it says is done
     this.waiting = new Set(); // jobs that never reached a slot (yet)
     this.live = new Set();
     this.counts = new Array(STATES.length).fill(0);
     this.sorted = true; // whether submitted rises with the index
+    this.revision = 0; // one more with each message read
     this.grow(256);
   }
 
@@ -48,6 +54,7 @@ class JobColumns {
   /** Take records; returns the indexes that are new or changed. */
   read(data) {
     const changed = [];
+    this.revision += 1;
     for (let at = 0; at + ROW_BYTES <= data.byteLength; at += ROW_BYTES) changed.push(this.readRow(data, at));
     return changed;
   }
@@ -71,7 +78,9 @@ class JobColumns {
     this.findings[i] = data.getUint16(at + 10, true);
     this.chunks[i] = data.getUint32(at + 12, true);
     this.submitted[i] = submitted;
-    this.started[i] = submitted + data.getFloat32(at + 24, true) / 1000;
+    const started = submitted + data.getFloat32(at + 24, true) / 1000;
+    if (!fresh && this.laneOf[i] && started !== this.started[i]) this.leave(i);
+    this.started[i] = started;
     this.execution[i] = data.getFloat32(at + 28, true);
     this.ended[i] = submitted + data.getFloat32(at + 32, true) / 1000;
     this.peak[i] = data.getFloat32(at + 36, true);
@@ -79,39 +88,59 @@ class JobColumns {
     this.session[i] = data.getUint16(at + 42, true);
     this.target[i] = data.getUint8(at + 44);
     this.attempt[i] = attempt;
-    for (let k = 0; k < ID_BYTES; k += 1) this.ids[i * ID_BYTES + k] = data.getUint8(at + 46 + k);
+    const ids = this.ids;
+    const end = (i + 1) * ID_BYTES;
+    for (let k = i * ID_BYTES, from = at + 46; k < end; k += 1, from += 1) ids[k] = data.getUint8(from);
     this.place(i);
     return i;
   }
 
   place(i) {
     if (this.state[i] < COMPLETED) this.live.add(i);
-    else this.live.delete(i);
+    else {
+      this.live.delete(i);
+      this.progress.delete(i);
+      this.busy?.addJob(this, i);
+    }
     if (this.slot[i] < 0 || Number.isNaN(this.started[i])) {
       this.waiting.add(i);
       return;
     }
     this.waiting.delete(i);
-    if (this.laneOf[i]) return;
-    const name = `${this.session[i]}:${this.slot[i]}`;
+    if (this.laneOf[i]) {
+      this.laneOf[i].touch(this, i);
+      return;
+    }
+    const name = this.session[i] * 65536 + this.slot[i];
     let lane = this.lanes.get(name);
     if (!lane) {
-      lane = { session: this.session[i], slot: this.slot[i], jobs: [] };
+      lane = new LaneOrder(this.session[i], this.slot[i]);
       this.lanes.set(name, lane);
+      this.ordered = [...this.lanes.values()].sort((a, b) => a.session - b.session || a.slot - b.slot);
     }
-    const jobs = lane.jobs;
-    let k = jobs.length; // nearly always the end
-    while (k > 0 && this.started[jobs[k - 1]] > this.started[i]) k -= 1;
-    jobs.splice(k, 0, i);
+    lane.insert(this, i);
     this.laneOf[i] = lane;
   }
 
   /** A retry: the job leaves its lane and its ticks behind. */
   forget(i) {
-    const lane = this.laneOf[i];
-    if (lane) lane.jobs.splice(lane.jobs.indexOf(i), 1);
-    this.laneOf[i] = undefined;
+    this.leave(i);
     this.ticks.delete(i);
+    this.busy = null; // made anew: the time of the attempt before no longer counts
+  }
+
+  leave(i) {
+    this.laneOf[i]?.remove(i);
+    this.laneOf[i] = undefined;
+  }
+
+  /** Stretches in which jobs that have ended waited or ran. */
+  busyTimes() {
+    if (!this.busy) {
+      this.busy = new BusyTimes();
+      for (let i = 0; i < this.n; i += 1) if (this.state[i] >= COMPLETED) this.busy.addJob(this, i);
+    }
+    return this.busy;
   }
 
   readTicks(data) {
@@ -124,10 +153,15 @@ class JobColumns {
     }
   }
 
+  /** Take what running jobs said of their progress: [[index, share]]. */
+  readProgress(list) {
+    for (const [i, share] of list) if (this.live.has(i)) this.progress.set(i, share);
+  }
+
   id(i) {
     const bytes = this.ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES);
     const end = bytes.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+    return ID_TEXT.decode(end < 0 ? bytes : bytes.subarray(0, end));
   }
 
   /** Where the bar of a job ends: its end, or now while it runs. */
@@ -138,7 +172,7 @@ class JobColumns {
 
   /** Lanes in order of session, then slot. */
   laneList() {
-    return [...this.lanes.values()].sort((a, b) => a.session - b.session || a.slot - b.slot);
+    return this.ordered;
   }
 
   /** Milliseconds in the handler, of a finished or a running job; NaN if it never started. */
@@ -159,9 +193,11 @@ class JobColumns {
 class Samples {
   constructor() {
     this.lines = new Map(); // "vram:0" -> {kind, device, n, time, used, total}
+    this.version = 0;
   }
 
   read(data) {
+    if (data.byteLength) this.version += 1;
     for (let at = 0; at + SAMPLE_BYTES <= data.byteLength; at += SAMPLE_BYTES) {
       const kind = SAMPLE_KINDS[data.getUint8(at + 8)];
       const device = data.getInt8(at + 9);

@@ -35,6 +35,8 @@ OPEN_JOBS = 10_000
 MAX_ROWS = 2_000
 #: text of the watched job per update, in characters; what is over is counted, not sent
 MAX_LIVE_TEXT = 32_768
+#: seconds between two looks at the memory samples: the sampler stores them about once a second
+SAMPLES_S = 0.4
 #: seconds after the last job for which the sampler still delivers
 SAMPLE_TAIL_S = 2.5
 
@@ -78,6 +80,7 @@ class Feed:
         self._spans, self._span_position = spans or Spans(), 0
         self._span_starts: list[float] = []
         self._span_open = False
+        self._sampled_at = 0.0
         self._handler, self._key = handler, key
         self._pending: deque[Sequence[Event]] = deque()
         self.all_sessions = False
@@ -146,6 +149,7 @@ class Feed:
         table = self.table
         table.dirty.clear()
         table.take_ticks()
+        table.take_progress(len(table.live))
         rows, samples, ticks = bytes(table.rows), bytes(self.samples.packed), table.all_ticks()
         names = self._names()
         self._sent_names = _lengths(names)
@@ -160,6 +164,7 @@ class Feed:
             "names": names,
             "own": self._store.session_id,
             "spans": spans,
+            "p": [list(told) for told in table.progress.items()],
         }
         return Message(content, (rows + samples + ticks,))
 
@@ -172,8 +177,9 @@ class Feed:
         spans = self._take_spans(whole=False)
         samples = self._new_samples()
         rows, ticks = self.table.take_rows(MAX_ROWS), self.table.take_ticks()
+        progress = self.table.take_progress()
         messages = []
-        if rows or ticks or samples or spans:
+        if rows or ticks or samples or spans or progress:
             content: dict[str, Any] = {
                 "t": "delta",
                 "g": self.generation,
@@ -184,6 +190,8 @@ class Feed:
             if _lengths(names) != self._sent_names:
                 self._sent_names = _lengths(names)
                 content["names"] = names
+            if progress:
+                content["p"] = progress
             if spans:
                 content["spans"] = spans
             messages.append(Message(content, (rows + samples + ticks,)))
@@ -192,7 +200,7 @@ class Feed:
     @property
     def backlog(self) -> bool:
         """Whether there is more to send at once."""
-        return bool(self._pending or self.table.dirty)
+        return bool(self._pending or self.table.dirty or self.table.progress_waits)
 
     @property
     def awake(self) -> bool:
@@ -250,8 +258,10 @@ class Feed:
                     live.setdefault(index, _Live(index)).add(event)
 
     def _new_samples(self) -> bytes:
-        if not self.awake:
+        now = time.monotonic()
+        if not self.awake or now - self._sampled_at < SAMPLES_S:
             return b""
+        self._sampled_at = now
         session, since = self._store.session_id, self.samples.newest
         if not since:  # nothing before the first job of this view belongs to it
             starts = [self.table.row(i).submitted for i in self.table.live]

@@ -1,36 +1,30 @@
 // Lanes: one per worker slot, bars for runs, a thin line for the wait, ticks for stream chunks.
-// Drawing touches only what is in view, and merges what is narrower than a pixel.
+// What is in view is gathered into columns that are kept from frame to frame, and what falls into one
+// column of pixels is gathered as one, so a frame costs about the same for any number of jobs.
 
 const LANE_PX = 28;
 const BAR_PX = 16;
 const BAR_TOP = 4;
 const QUEUE_LANE_PX = 16;
 const MIN_BAR_PX = 3;
-
-/** First position in a lane whose bar ends after a time. Bars of a lane do not overlap. */
-function firstAfter(jobs, lane, time, now) {
-  let low = 0;
-  let high = lane.length;
-  while (low < high) {
-    const mid = (low + high) >> 1;
-    if (jobs.stop(lane[mid], now) < time) low = mid + 1;
-    else high = mid;
-  }
-  return low;
-}
+const MANY_IN_COLUMN = 6; // from here on one column of pixels is passed over by halving
+const DOT_GAP_PX = 7;
+const SIGN_FROM_PX = 11; // a bar that wide holds the sign of its state
+// what is rare is drawn over what is common
+const DRAW_ORDER = [COMPLETED, LOST, CANCELLED, TIMED_OUT, FAILED, RUNNING, QUEUED];
 
 /** The job under a point of a lane, within a few pixels; -1 if there is none. */
 function jobNear(jobs, lane, axis, x, now) {
-  const time = axis.time(x);
-  const at = firstAfter(jobs, lane, time, now);
+  const at = lane.ending(jobs, axis.time(x), now);
   let best = -1;
   let distance = 5;
-  for (let k = Math.max(0, at - 1); k < Math.min(lane.length, at + 2); k += 1) {
-    const x0 = axis.x(jobs.started[lane[k]]);
-    const x1 = Math.max(x0 + MIN_BAR_PX, axis.x(jobs.stop(lane[k], now)));
+  for (let k = Math.max(0, at - 1); k < Math.min(lane.n, at + 2); k += 1) {
+    const i = lane.list[k];
+    const x0 = axis.x(jobs.started[i]);
+    const x1 = Math.max(x0 + MIN_BAR_PX, axis.x(jobs.stop(i, now)));
     const d = x < x0 ? x0 - x : x > x1 ? x - x1 : 0;
     if (d < distance || (d === 0 && distance === 0)) {
-      best = lane[k];
+      best = i;
       distance = d;
     }
   }
@@ -41,90 +35,184 @@ function jobNear(jobs, lane, axis, x, now) {
 function runningAt(jobs, lanes, time, now) {
   const found = [];
   for (const lane of lanes) {
-    const i = lane.jobs[firstAfter(jobs, lane.jobs, time, now)];
-    if (i !== undefined && jobs.started[i] <= time) found.push(i);
+    const k = lane.ending(jobs, time, now);
+    if (k < lane.n && jobs.started[lane.list[k]] <= time) found.push(lane.list[k]);
   }
   return found;
 }
 
-/** Bars of one lane that are in view, narrow neighbours of the same state merged. */
-function barsInView(jobs, lane, axis, now) {
-  const bars = [];
-  const end = axis.time(axis.width);
-  let last = null;
-  for (let k = firstAfter(jobs, lane, axis.time(0), now); k < lane.length; k += 1) {
-    const i = lane[k];
-    if (jobs.started[i] > end) break;
-    const x0 = axis.x(jobs.started[i]);
-    const x1 = Math.max(x0 + MIN_BAR_PX, axis.x(jobs.stop(i, now)));
-    const narrow = x1 - x0 <= MIN_BAR_PX;
-    if (last && narrow && last.narrow && x0 < last.x1 && jobs.state[i] === last.state && !jobs.findings[i] === !last.findings) {
-      last.x1 = Math.max(last.x1, x1);
-      last.merged = true;
-      continue;
-    }
-    last = { i, x0, x1, narrow, state: jobs.state[i], findings: jobs.findings[i], merged: false };
-    bars.push(last);
+/** Bars of one lane in view, as columns that are used again for the next lane. */
+class Bars {
+  constructor() {
+    this.n = 0;
+    this.dots = 0;
+    this.grow(512);
+    this.dotX = new Float32Array(256);
+    this.last = new Int32Array(STATES.length);
   }
-  return bars;
+
+  grow(room) {
+    for (const [name, Type] of [["x0", Float32Array], ["x1", Float32Array], ["job", Int32Array], ["state", Uint8Array], ["merged", Uint8Array]]) {
+      const bigger = new Type(room);
+      if (this[name]) bigger.set(this[name]);
+      this[name] = bigger;
+    }
+  }
+
+  push(i, x0, x1, state) {
+    if (this.n === this.x0.length) this.grow(this.n * 2);
+    this.x0[this.n] = x0;
+    this.x1[this.n] = x1;
+    this.job[this.n] = i;
+    this.state[this.n] = state;
+    this.merged[this.n] = 0;
+    this.last[state] = this.n;
+    this.n += 1;
+  }
+
+  dot(x) {
+    if (this.dots && x - this.dotX[this.dots - 1] < DOT_GAP_PX) return;
+    if (this.dots === this.dotX.length) {
+      const bigger = new Float32Array(this.dots * 2);
+      bigger.set(this.dotX);
+      this.dotX = bigger;
+    }
+    this.dotX[this.dots] = x;
+    this.dots += 1;
+  }
+
+  /** Gather what is in view; narrow neighbours of one state become one bar. */
+  gather(jobs, lane, axis, now) {
+    this.n = 0;
+    this.dots = 0;
+    this.last.fill(-1);
+    const { list, n } = lane;
+    const end = axis.time(axis.width);
+    let k = lane.ending(jobs, axis.time(0), now);
+    while (k < n) {
+      const i = list[k];
+      const start = jobs.started[i];
+      if (start > end) break;
+      const x0 = axis.x(start);
+      let x1 = Math.max(x0 + MIN_BAR_PX, axis.x(jobs.stop(i, now)));
+      const state = jobs.state[i];
+      let next = k + 1;
+      let many = false;
+      if (x1 - x0 <= MIN_BAR_PX) {
+        // everything that begins in the same column of pixels
+        if (k + MANY_IN_COLUMN < n && axis.x(jobs.started[list[k + MANY_IN_COLUMN]]) - x0 < 1) {
+          const column = lane.after(jobs, axis.time(x0 + 1), k + MANY_IN_COLUMN);
+          if (lane.plain(jobs, k, column)) {
+            next = column;
+            many = true;
+            x1 = Math.max(x1, axis.x(jobs.stop(list[column - 1], now)));
+          }
+        }
+        const last = this.last[state];
+        if (last >= 0 && x0 < this.x1[last] && (this.merged[last] || this.x1[last] - this.x0[last] <= MIN_BAR_PX)) {
+          if (x1 > this.x1[last]) this.x1[last] = x1;
+          this.merged[last] = 1;
+        } else {
+          this.push(i, x0, x1, state);
+          this.merged[this.n - 1] = many ? 1 : 0;
+        }
+      } else this.push(i, x0, x1, state);
+      if (jobs.findings[i]) this.dot(Math.max(x0 + 2, x1 - 4));
+      k = next;
+    }
+  }
 }
+
+const bars = new Bars();
 
 function barPath(g, x, y, w, h, r) {
   if (w < 4) g.rect(x, y, w, h);
   else g.roundRect(x, y, w, h, Math.min(r, w / 2));
 }
 
-/** Draw one lane with its top at y. */
-function drawLane(g, jobs, lane, axis, y, now, look) {
-  const bars = barsInView(jobs, lane.jobs, axis, now);
-  drawWaits(g, jobs, bars, axis, y + BAR_TOP + BAR_PX + 3, look);
-  const byState = new Map();
-  for (const bar of bars) {
-    if (!byState.has(bar.state)) byState.set(bar.state, []);
-    byState.get(bar.state).push(bar);
+/** Draw one lane with its top at y; faint: only where jobs are, for those that a filter leaves out. */
+function drawLane(g, jobs, lane, axis, y, now, look, faint = false) {
+  bars.gather(jobs, lane, axis, now);
+  const top = y + BAR_TOP;
+  if (faint) {
+    drawFaint(g, top, look);
+    return;
   }
-  for (const [state, list] of byState) {
+  drawWaits(g, jobs, axis, top + BAR_PX + 3, look);
+  for (const state of DRAW_ORDER) {
+    if (bars.last[state] < 0) continue;
     g.fillStyle = state === LOST ? look.lostPattern(g) : look.state[state];
-    g.beginPath();
-    for (const bar of list) {
+    let rounded = false;
+    for (let b = 0; b < bars.n; b += 1) {
+      if (bars.state[b] !== state) continue;
+      const x0 = bars.x0[b];
+      const wide = bars.x1[b] - x0;
       // a hair of space keeps neighbours apart
-      const w = Math.max(1.5, bar.x1 - bar.x0 - (bar.narrow ? 0.5 : 1));
-      barPath(g, bar.x0, y + BAR_TOP, w, BAR_PX, 3);
+      if (wide <= 6) g.fillRect(x0, top, Math.max(1.5, wide - 0.5), BAR_PX);
+      else {
+        if (!rounded) g.beginPath();
+        rounded = true;
+        g.roundRect(x0, top, wide - 1, BAR_PX, 3);
+      }
     }
-    g.fill();
+    if (rounded) g.fill();
+    if (state !== COMPLETED && state < LOST) markNarrow(g, state, top, look);
   }
-  for (const bar of bars) {
-    if (!bar.merged && bar.x1 - bar.x0 > 6) drawBarMarks(g, jobs, bar, axis, y + BAR_TOP, look);
-    if (bar.findings) {
-      g.fillStyle = look.finding;
-      g.strokeStyle = look.surface;
-      g.lineWidth = 1.5;
-      g.beginPath();
-      g.arc(Math.max(bar.x0 + 2, bar.x1 - 4), y + BAR_TOP, 3, 0, 7);
-      g.fill();
-      g.stroke();
-    }
+  for (let b = 0; b < bars.n; b += 1) {
+    if (!bars.merged[b] && bars.x1[b] - bars.x0[b] > 6) drawBarMarks(g, jobs, b, axis, top, look);
+  }
+  if (bars.dots) drawDots(g, top, look);
+}
+
+/** A state is never colour alone: bars too narrow for a sign are cut in their own way. */
+function markNarrow(g, state, top, look) {
+  g.fillStyle = look.surface;
+  const [y, high] = state === FAILED ? [10, 2] : state === TIMED_OUT ? [4, 2] : state === CANCELLED ? [0, 5] : [0, 0];
+  if (!high) return;
+  for (let b = 0; b < bars.n; b += 1) {
+    const wide = bars.x1[b] - bars.x0[b];
+    if (bars.state[b] === state && wide < SIGN_FROM_PX) g.fillRect(bars.x0[b] - 0.5, top + y, wide + 0.5, high);
   }
 }
 
-function drawWaits(g, jobs, bars, axis, y, look) {
-  g.fillStyle = look.wait;
+function drawFaint(g, top, look) {
+  g.fillStyle = look.faint;
+  for (let b = 0; b < bars.n; b += 1) g.fillRect(bars.x0[b], top + 2, Math.max(1, bars.x1[b] - bars.x0[b] - 1), BAR_PX - 4);
+}
+
+/** A dot at the end of a bar: the job has a finding. */
+function drawDots(g, top, look) {
+  g.fillStyle = look.finding;
+  g.strokeStyle = look.surface;
+  g.lineWidth = 1.5;
   g.beginPath();
-  let until = -Infinity;
-  for (const bar of bars) {
-    const x0 = axis.x(jobs.submitted[bar.i]);
-    const x1 = bar.x0;
-    if (x1 - x0 < 3 || x1 <= until) continue;
-    const from = Math.max(x0, until + 1, -4);
-    g.roundRect(from, y, Math.max(1, x1 - from), 2.5, 1.25);
-    until = x1;
+  for (let d = 0; d < bars.dots; d += 1) {
+    g.moveTo(bars.dotX[d] + 3, top);
+    g.arc(bars.dotX[d], top, 3, 0, 7);
   }
   g.fill();
+  g.stroke();
+}
+
+function drawWaits(g, jobs, axis, y, look) {
+  g.fillStyle = look.wait;
+  let until = -Infinity;
+  for (let b = 0; b < bars.n; b += 1) {
+    const x1 = bars.x0[b];
+    if (x1 <= until) continue;
+    const x0 = axis.x(jobs.submitted[bars.job[b]]);
+    if (x1 - x0 < 3) continue;
+    const from = Math.max(x0, until + 1, -4);
+    g.fillRect(from, y, Math.max(1, x1 - from), 2);
+    until = x1;
+  }
 }
 
 /** What says the state without colour, and the chunks of a stream. */
-function drawBarMarks(g, jobs, bar, axis, y, look) {
-  const { i, x0, x1, state } = bar;
+function drawBarMarks(g, jobs, b, axis, y, look) {
+  const i = bars.job[b];
+  const x0 = bars.x0[b];
+  const x1 = bars.x1[b];
   const ticks = jobs.ticks.get(i);
   if (ticks) {
     g.fillStyle = look.onBarSoft;
@@ -137,66 +225,82 @@ function drawBarMarks(g, jobs, bar, axis, y, look) {
       last = x;
     }
   }
+  const state = bars.state[b];
+  const from = Math.max(x0, 0);
   const right = Math.min(x1, axis.width);
-  const middle = (Math.max(x0, 0) + right) / 2;
   const cy = y + BAR_PX / 2;
+  const share = state === RUNNING ? jobs.progress.get(i) : undefined;
+  if (share !== undefined) {
+    // how far it says it is: a line along the foot of its bar
+    g.fillStyle = look.onBar;
+    g.fillRect(x0 + 2, y + BAR_PX - 4, Math.max(1, (x1 - x0 - 8) * share), 2);
+  }
   if (state === RUNNING) {
     // a notch at the right end: still running
     g.fillStyle = look.surface;
     g.beginPath();
-    g.moveTo(x1 - 1, y);
+    g.moveTo(x1 + 0.5, y - 0.5);
     g.lineTo(x1 - 6, cy);
-    g.lineTo(x1 - 1, y + BAR_PX);
+    g.lineTo(x1 + 0.5, y + BAR_PX + 0.5);
     g.closePath();
     g.fill();
     return;
   }
-  if (right - Math.max(x0, 0) < 11) return;
+  if (state !== COMPLETED && right - from >= SIGN_FROM_PX) drawSign(g, state, (from + right) / 2, cy, look);
+}
+
+/** The sign of a state: ! failed, x cancelled, a clock timed out. Centred on a point, 10 px high. */
+function drawSign(g, state, x, y, look) {
   g.strokeStyle = look.onBar;
-  g.fillStyle = look.onBar;
   g.lineWidth = 1.6;
   g.lineCap = "round";
   g.beginPath();
   if (state === FAILED) {
-    g.moveTo(middle, cy - 4.5);
-    g.lineTo(middle, cy + 0.8);
-    g.moveTo(middle, cy + 4.2);
-    g.lineTo(middle, cy + 4.3);
+    g.moveTo(x, y - 4.5);
+    g.lineTo(x, y + 0.8);
+    g.moveTo(x, y + 4.2);
+    g.lineTo(x, y + 4.3);
   } else if (state === CANCELLED) {
-    g.moveTo(middle - 3, cy - 3);
-    g.lineTo(middle + 3, cy + 3);
-    g.moveTo(middle + 3, cy - 3);
-    g.lineTo(middle - 3, cy + 3);
+    g.moveTo(x - 3, y - 3);
+    g.lineTo(x + 3, y + 3);
+    g.moveTo(x + 3, y - 3);
+    g.lineTo(x - 3, y + 3);
   } else if (state === TIMED_OUT) {
-    g.arc(middle, cy, 4.5, 0, 6.3);
-    g.moveTo(middle, cy - 2.5);
-    g.lineTo(middle, cy);
-    g.lineTo(middle + 2, cy + 1);
+    g.arc(x, y, 4.5, 0, 6.3);
+    g.moveTo(x, y - 2.5);
+    g.lineTo(x, y);
+    g.lineTo(x + 2, y + 1);
   }
   g.stroke();
 }
 
-/** Jobs that never reached a slot, or have not yet: thin lines, merged, in a lane of their own. */
-function drawQueueLane(g, jobs, axis, y, now, look) {
-  const marks = [];
-  for (const i of jobs.waiting) {
-    const x0 = axis.x(jobs.submitted[i]);
-    const x1 = Math.max(x0 + MIN_BAR_PX, axis.x(jobs.stop(i, now)));
-    if (x1 >= 0 && x0 <= axis.width) marks.push([x0, x1, jobs.state[i]]);
-  }
-  marks.sort((a, b) => a[0] - b[0]);
-  const merged = [];
-  for (const [x0, x1, state] of marks) {
-    const last = merged[merged.length - 1];
-    if (last && last[2] === state && x0 <= last[1] + 1) last[1] = Math.max(last[1], x1);
-    else merged.push([x0, x1, state]);
-  }
-  for (const [x0, x1, state] of merged) {
+const queueEnds = new Float32Array(STATES.length);
+const queueStarts = new Float32Array(STATES.length);
+
+/** Jobs that never reached a slot, or have not yet: thin lines, joined, in a lane of their own. */
+function drawQueueLane(g, jobs, axis, y, now, look, filter) {
+  queueEnds.fill(-Infinity);
+  const line = (state) => {
     g.fillStyle = state === QUEUED ? look.wait : state === LOST ? look.lostPattern(g) : look.state[state];
-    g.beginPath();
-    g.roundRect(x0, y + 5, x1 - x0, 6, 3);
-    g.fill();
+    const from = Math.max(queueStarts[state], -8);
+    g.fillRect(from, y + 5, Math.min(queueEnds[state], axis.width + 8) - from, 6);
+  };
+  for (const i of jobs.waiting) {
+    if (filter.active && !filter.match[i]) continue;
+    const x0 = axis.x(jobs.submitted[i]);
+    if (x0 > axis.width) continue;
+    const x1 = Math.max(x0 + MIN_BAR_PX, axis.x(jobs.stop(i, now)));
+    if (x1 < 0) continue;
+    const state = jobs.state[i];
+    if (x0 <= queueEnds[state] + 1 && x0 >= queueStarts[state]) {
+      if (x1 > queueEnds[state]) queueEnds[state] = x1;
+      continue;
+    }
+    if (queueEnds[state] > -Infinity) line(state);
+    queueStarts[state] = x0;
+    queueEnds[state] = x1;
   }
+  for (let state = 0; state < STATES.length; state += 1) if (queueEnds[state] > -Infinity) line(state);
 }
 
 /** The outline of the selected or hovered bar. */

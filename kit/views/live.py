@@ -1,10 +1,11 @@
 """The living part of a card or panel: what goes to the page, and what its buttons ask for.
 
 Messages to the page: ``head``, ``snapshot``, ``delta``, ``live`` (text of the watched job), ``job``
-and ``part`` (what a person looks at), ``ack`` (what became of a click). From the page: ``hello``,
-``job``, what ``parts.KINDS`` names, ``compare``, and the clicks ``run``, ``cancel``, ``retry``,
-``draft``, ``export``, ``all``, each with an id of its own so that none is carried out twice. What
-the input editor and the export view say besides is in ``kit.views.desk``.
+and ``part`` (what a person looks at), ``found`` (jobs that hold a text), ``ack`` (what became of a
+click). From the page: ``hello``, ``job``, what ``parts.KINDS`` names, ``compare``, ``find``, and the
+clicks ``run``, ``cancel``, ``retry``, ``draft``, ``export``, ``all``, each with an id of its own so
+that none is carried out twice. What the input editor and the export view say besides is in
+``kit.views.desk``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kit.views import detail, parts
 from kit.views.aside import aside
 from kit.views.desk import Desk
 from kit.views.feed import Feed, Message
+from kit.views.matches import Matches
 from kit.views.rivals import compare_message
 from kit.views.thread import views
 
@@ -77,6 +79,7 @@ class Live:
         self._head, self._changed = head, changed
         # a job's own display has no timeline
         self.feed = Feed(store, handler, key, controls.spans if key is None else None)
+        self._matches = Matches(store, self.feed, handler, self.tell)
         self._send: Callable[[Message], None] | None = None
         #: whether a page has ever answered
         self.seen = False
@@ -177,6 +180,8 @@ class Live:
             views.call(lambda: self._job(content))
         elif kind in parts.KINDS or kind == "compare":
             aside.call(lambda: self._part(content))
+        elif kind == "find" and isinstance(content.get("q"), str):
+            views.call(lambda: self._matches.find(content["q"]))
         elif kind == "editor":
             views.call(lambda: self._open_editor(content))
         elif kind == "piece":

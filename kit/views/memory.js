@@ -81,46 +81,66 @@ function drawMemoryRow(g, row, axis, y0, y1, look) {
   }
 }
 
-/** One line, its highest reading per pixel column kept: a peak never disappears by zooming out. */
-function drawSamples(g, line, role, axis, y, base, look, fill) {
+// points of the line being drawn: x, MiB; NaN parts two runs
+let pointX = new Float32Array(2048);
+let pointY = new Float32Array(2048);
+
+/** Gather a line's points in view, the highest reading per column of pixels: a peak never disappears. */
+function gatherPoints(line, axis) {
   const first = Math.max(0, upperBound(line.time, line.n, axis.time(-4)) - 1);
   const end = Math.min(line.n, upperBound(line.time, line.n, axis.time(axis.width + 4)) + 1);
-  const runs = [];
-  let run = null;
+  if (pointX.length < 2 * (end - first) + 2) {
+    pointX = new Float32Array(4 * (end - first));
+    pointY = new Float32Array(4 * (end - first));
+  }
+  let n = 0;
+  let last = -Infinity; // x of the last point of this run
   let before = -Infinity;
   for (let k = first; k < end; k += 1) {
     const time = line.time[k];
     const x = axis.x(time);
     const used = line.used[k];
-    const last = run && run[run.length - 1];
-    if (!run || time - before > SAMPLE_HOLE_S) {
-      run = [[x, used]];
-      runs.push(run);
-    } else if (x - last[0] < 1) {
-      if (used > last[1]) last[1] = used;
-    } else run.push([x, used]);
+    if (time - before > SAMPLE_HOLE_S) {
+      if (n) pointX[n++] = NaN;
+      last = -Infinity;
+    }
     before = time;
+    if (x - last < 1) {
+      if (used > pointY[n - 1]) pointY[n - 1] = used;
+      continue;
+    }
+    pointX[n] = last = x;
+    pointY[n] = used;
+    n += 1;
   }
+  return n;
+}
+
+function drawSamples(g, line, role, axis, y, base, look, fill) {
+  const n = gatherPoints(line, axis);
   if (role === "device" && fill) {
     g.fillStyle = look.memoryFill;
-    for (const points of runs) {
-      g.beginPath();
-      g.moveTo(points[0][0], base);
-      for (const [x, used] of points) g.lineTo(x, y(used));
-      g.lineTo(points[points.length - 1][0], base);
-      g.fill();
+    g.beginPath();
+    for (let k = 0; k < n; k += 1) {
+      if (Number.isNaN(pointX[k])) continue;
+      if (k === 0 || Number.isNaN(pointX[k - 1])) g.moveTo(pointX[k], base);
+      g.lineTo(pointX[k], y(pointY[k]));
+      if (k === n - 1 || Number.isNaN(pointX[k + 1])) g.lineTo(pointX[k], base);
     }
+    g.fill();
   }
   g.strokeStyle = role === "device" ? look.memory : look.torch;
   g.lineWidth = role === "device" ? 1.5 : 1.25;
   g.lineJoin = "round";
   if (role === "reserved") g.setLineDash([2, 2]);
   g.beginPath();
-  for (const points of runs) {
-    g.moveTo(points[0][0], y(points[0][1]));
-    // a single reading is a point, not nothing
-    if (points.length === 1) g.lineTo(points[0][0] + 1.5, y(points[0][1]));
-    for (const [x, used] of points) g.lineTo(x, y(used));
+  for (let k = 0; k < n; k += 1) {
+    if (Number.isNaN(pointX[k])) continue;
+    if (k === 0 || Number.isNaN(pointX[k - 1])) {
+      g.moveTo(pointX[k], y(pointY[k]));
+      // a single reading is a point, not nothing
+      if (k === n - 1 || Number.isNaN(pointX[k + 1])) g.lineTo(pointX[k] + 1.5, y(pointY[k]));
+    } else g.lineTo(pointX[k], y(pointY[k]));
   }
   g.stroke();
   g.setLineDash([]);

@@ -1,6 +1,7 @@
 // Pointer, wheel and keys on the timeline, and the label that follows the cursor.
 
 const CLICK_PX = 4; // a press that moves less is a click
+const MEMORY_TEXTS = 4; // devices in the label
 
 class Pointer {
   constructor(timeline) {
@@ -42,14 +43,14 @@ class Pointer {
     if (y >= t.at.lanesEnd && y < t.at.queueEnd) return this.hitQueue(x);
     const k = Math.floor((y - t.at.lanesTop) / t.at.lanePx);
     if (k < 0 || k >= t.at.shown) return -1;
-    return jobNear(jobs, t.at.lanes[k + t.laneOffset].jobs, t.axis, x, t.now);
+    return jobNear(jobs, t.board.filter.lane(t.at.lanes[k + t.laneOffset]), t.axis, x, t.now);
   }
 
   hitQueue(x) {
     const t = this.timeline;
-    const { jobs } = t.board;
+    const { jobs, filter } = t.board;
     for (const i of jobs.waiting) {
-      if (x >= t.axis.x(jobs.submitted[i]) - 2 && x <= t.axis.x(jobs.stop(i, t.now)) + 4) return i;
+      if (filter.has(i) && x >= t.axis.x(jobs.submitted[i]) - 2 && x <= t.axis.x(jobs.stop(i, t.now)) + 4) return i;
     }
     return -1;
   }
@@ -72,13 +73,11 @@ class Pointer {
         t.plot.classList.add("kit-dragging");
       }
       if (this.press.dragging) {
-        t.following = false;
         t.axis.pan(at.x - last.x);
-        t.view = t.axis.view();
+        t.keepView();
         t.laneOffset = this.press.lane + Math.round((from.y - at.y) / t.at.lanePx);
         this.press.last = at;
         this.hideLabel();
-        t.draw();
       }
       return;
     }
@@ -124,10 +123,8 @@ class Pointer {
     if (sideways) t.axis.pan(-event.deltaX * lines);
     else if (event.shiftKey) t.laneOffset += Math.sign(event.deltaY);
     else t.axis.zoom(Math.exp(Math.max(-0.4, Math.min(0.4, event.deltaY * lines * 0.002))), this.place(event).x);
-    t.following = false;
-    t.view = t.axis.view();
+    t.keepView();
     this.hideLabel();
-    t.draw();
   }
 
   key(event) {
@@ -143,6 +140,7 @@ class Pointer {
       End: () => this.end(1),
       Enter: () => t.actions.open(),
       Escape: () => t.actions.select(-1),
+      "/": () => t.actions.find(),
       f: () => t.fit(),
       l: () => t.follow(true),
       "+": () => this.zoomBy(0.7, middle),
@@ -159,41 +157,39 @@ class Pointer {
     const t = this.timeline;
     if (!t.axis) return;
     t.axis.zoom(factor, x);
-    t.following = false;
-    t.view = t.axis.view();
-    t.draw();
+    t.keepView();
   }
 
-  /** Select the neighbour: along the lane, or the nearest in time in the next lane. */
+  /** Select the neighbour among those shown: along the lane, or the nearest in time in the next lane. */
   step(along, across) {
     const t = this.timeline;
-    const { jobs } = t.board;
-    const from = t.board.selected >= 0 ? t.board.selected : -1;
+    const { jobs, filter } = t.board;
+    const from = t.board.selected;
     const lane = from >= 0 ? jobs.laneOf[from] : null;
     let next = -1;
-    if (!lane) next = latestInLane(jobs);
-    else if (along) {
-      const k = lane.jobs.indexOf(from) + along;
-      next = lane.jobs[Math.max(0, Math.min(k, lane.jobs.length - 1))];
-    } else {
+    if (!lane) next = latestInLane(jobs, filter);
+    else if (along) next = neighbour(jobs, filter.lane(lane), from, along);
+    else {
       const lanes = jobs.laneList();
-      const other = lanes[lanes.indexOf(lane) + across];
-      if (other) next = nearestInTime(jobs, other.jobs, jobs.started[from]);
+      for (let k = lanes.indexOf(lane) + across; next < 0 && k >= 0 && k < lanes.length; k += across) {
+        next = nearestInTime(jobs, filter.lane(lanes[k]), jobs.started[from]);
+      }
     }
-    if (next >= 0) {
-      t.actions.select(next);
-      t.reveal(next);
-    }
+    this.go(next);
   }
 
   end(last) {
-    const t = this.timeline;
-    const { jobs } = t.board;
-    const lane = jobs.laneOf[t.board.selected] ?? jobs.laneList()[0];
-    if (!lane || !lane.jobs.length) return;
-    const next = lane.jobs[last ? lane.jobs.length - 1 : 0];
-    t.actions.select(next);
-    t.reveal(next);
+    const { jobs, filter } = this.timeline.board;
+    const lane = jobs.laneOf[this.timeline.board.selected] ?? jobs.laneList().find((one) => filter.lane(one).n);
+    if (!lane) return;
+    const order = filter.lane(lane);
+    if (order.n) this.go(order.list[last ? order.n - 1 : 0]);
+  }
+
+  go(next) {
+    if (next < 0) return;
+    this.timeline.actions.select(next);
+    this.timeline.reveal(next);
   }
 
   // -- the label --------------------------------------------------------------------------------
@@ -228,14 +224,14 @@ class Pointer {
     const now = memoryAt(t.at.rows, time);
     const i = t.hovered;
     const span = this.hitSpan(at);
-    if (span) return [...describeSpan(span, t.now), now].filter(Boolean);
+    if (span) return [...describeSpan(span, t.now), ...now].filter(Boolean);
     if (i < 0) {
       const k = t.axis.stretchAt(time);
       const between = k < 0 || time > t.axis.list[k].to;
       const setup = t.board.spans.at(time, t.now).map((one) => one.label);
       const running = beside.length ? `${plural(beside.length, "job")} running` : setup.length ? setup.join(", ") : between ? "idle" : "no job running";
       const reason = at.y > t.at.memoryTop ? t.board.reason : "";
-      return [preciseClock(time), running, now, reason].filter(Boolean);
+      return [preciseClock(time), running, ...now, reason].filter(Boolean);
     }
     const took = jobs.took(i, t.now);
     const state = stateWord(jobs.state[i]);
@@ -248,7 +244,8 @@ class Pointer {
     ];
     if (t.board.panel) lines.unshift(t.board.names.handlers[jobs.handler[i]]);
     if (jobs.chunks[i]) lines.push(plural(jobs.chunks[i], "chunk"));
-    if (now) lines.push(now);
+    if (jobs.progress.has(i)) lines.push(`progress ${Math.round(jobs.progress.get(i) * 100)} %`);
+    lines.push(...now);
     if (Number.isFinite(jobs.peak[i])) lines.push(peakText(jobs, i));
     if (jobs.findings[i]) lines.push(plural(jobs.findings[i], "finding"));
     if (jobs.flags[i] & FLAG.stuck) lines.push("its thread could not be stopped");
@@ -256,31 +253,42 @@ class Pointer {
   }
 }
 
-/** The latest job that has reached a slot, -1 if none has. */
-function latestInLane(jobs) {
-  for (let i = jobs.n - 1; i >= 0; i -= 1) if (jobs.laneOf[i]) return i;
+/** The latest shown job that has reached a slot, -1 if none has. */
+function latestInLane(jobs, filter) {
+  for (let i = jobs.n - 1; i >= 0; i -= 1) if (jobs.laneOf[i] && filter.has(i)) return i;
   return -1;
 }
 
-function nearestInTime(jobs, lane, time) {
-  let best = -1;
-  let distance = Infinity;
-  for (const i of lane) {
-    const d = Math.abs(jobs.started[i] - time);
-    if (d < distance) [best, distance] = [i, d];
-  }
-  return best;
+/** The job before or after one in a lane, which need not be in it itself; at the end it stays. */
+function neighbour(jobs, order, from, along) {
+  if (!order.n) return -1;
+  const k = order.position(jobs, from);
+  if (k >= 0) return order.list[Math.max(0, Math.min(k + along, order.n - 1))];
+  const next = order.after(jobs, jobs.started[from]) + (along > 0 ? 0 : -1);
+  return order.list[Math.max(0, Math.min(next, order.n - 1))];
 }
 
+function nearestInTime(jobs, order, time) {
+  const k = order.after(jobs, time);
+  const [before, after] = [k - 1, k].map((at) => (at >= 0 && at < order.n ? order.list[at] : -1));
+  if (before < 0 || after < 0) return Math.max(before, after);
+  return time - jobs.started[before] <= jobs.started[after] - time ? before : after;
+}
+
+/** What memory was at an instant, a line of text per device. */
 function memoryAt(rows, time) {
-  const parts = [];
+  const texts = [];
   for (const row of rows) {
-    const { line, name } = row.lines[0];
-    const used = usedAt(line, time);
-    if (!Number.isFinite(used)) continue;
-    parts.push(row.device < 0 ? `RSS ${memory(used)}` : `${rows.length > 1 ? `${row.label}: ` : ""}${memory(used)} ${name.endsWith("used") ? "used" : name}`);
+    const parts = [];
+    for (const { line, role, name } of row.lines) {
+      const used = usedAt(line, time);
+      if (!Number.isFinite(used)) continue;
+      if (row.device < 0) parts.push(`RSS ${memory(used)}`);
+      else parts.push(role === "device" ? `${memory(used)} used` : `${name} ${memory(used)}`);
+    }
+    if (parts.length) texts.push(`${rows.length > 1 ? `${row.label}: ` : ""}${parts.join(", ")}`);
   }
-  return parts.slice(0, 2).join(", ");
+  return texts.slice(0, MEMORY_TEXTS);
 }
 
 function peakText(jobs, i) {

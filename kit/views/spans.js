@@ -10,10 +10,12 @@ class SpanList {
     this.all = [];
     this.lanes = 0;
     this.open = false;
+    this.version = 0;
   }
 
   /** Take spans as codec.py writes them: [key, label, kind, from, to, detail]. */
   read(list) {
+    this.version += 1;
     for (const [key, label, kind, from, to, detail] of list) {
       const span = { key, label, kind, from, to: to ?? NaN, detail, lane: 0 };
       const at = this.all.findIndex((one) => one.key === key);

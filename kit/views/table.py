@@ -7,7 +7,10 @@ second can afford neither. So a record is changed in place by each event, and th
 
 from __future__ import annotations
 
+import json
+import threading
 from array import array
+from bisect import insort
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +23,14 @@ from kit.events import (
     Found,
     JobKey,
     JobView,
+    Progress,
     Queued,
     Started,
     Stuck,
 )
 from kit.views import codec
 from kit.views.codec import NAN, Row
+from kit.views.words import fraction
 
 if TYPE_CHECKING:
     from kit.rows import JobRow
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
 MAX_TICKS = 512
 #: ticks sent per update; more chunks than that in 0.1 s cannot be told apart on a screen
 MAX_NEW_TICKS = 64
+
+#: jobs whose progress one update tells, and the longest progress value that is read
+MAX_NEW_PROGRESS, MAX_PROGRESS_TEXT = 16, 4096
 
 _EMPTY = bytes(codec.ROW_BYTES)
 _CODE_OF_END = {
@@ -87,6 +95,13 @@ class JobTable:
         self.dirty: set[int] = set()
         self.ticks: dict[int, array[float]] = {}
         self._new_ticks: list[tuple[int, float]] = []
+        #: progress of live jobs: index -> share, and the JSON text of what came since the last update
+        self.progress: dict[int, float] = {}
+        self._new_progress: dict[int, str] = {}
+        #: execution times of completed jobs, sorted, and those to sort in; None: to be read anew
+        self._times: list[float] | None = None
+        self._fresh_times: list[float] = []
+        self._times_lock = threading.Lock()  # the end of a cell asks for them on its own thread
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -170,6 +185,7 @@ class JobTable:
     def write(self, row: Row) -> None:
         """Replace the record at ``row.number``."""
         at = row.number * codec.ROW_BYTES
+        self._times = None
         self.rows[at : at + codec.ROW_BYTES] = codec.pack_row(row)
         (self.live.add if row.state < codec.COMPLETED else self.live.discard)(row.number)
         self.dirty.add(row.number)
@@ -214,7 +230,9 @@ class JobTable:
                 rows[at + codec.OFFSET_STATE + 1] |= codec.CANCEL_ASKED
             elif type(data) is Stuck:
                 rows[at + codec.OFFSET_STATE + 1] |= codec.STUCK
-            else:  # logs and progress change nothing that is drawn
+            else:  # logs change nothing that is drawn
+                if type(data) is Progress and state < codec.COMPLETED and event.payload is not None:
+                    self._new_progress[index] = event.payload
                 continue
             self.dirty.add(index)
 
@@ -226,7 +244,9 @@ class JobTable:
             self.keys.append(event.job_key)
             self.rows += _EMPTY
         else:  # a retry
+            self._times = None
             self.ticks.pop(index, None)
+            self.progress.pop(index, None)
         codec.ROW.pack_into(
             self.rows,
             index * codec.ROW_BYTES,
@@ -261,8 +281,12 @@ class JobTable:
         rows[at + codec.OFFSET_STATE + 1] = kept | flags
         execution = NAN if data.execution_ms is None else data.execution_ms
         end = (event.time - submitted) * 1000
-        codec.END.pack_into(rows, at + codec.OFFSET_EXECUTION, execution, end, peak)
+        with self._times_lock:
+            codec.END.pack_into(rows, at + codec.OFFSET_EXECUTION, execution, end, peak)
+            if event.kind is EventKind.COMPLETED and execution == execution:
+                self._fresh_times.append(execution)
         self.live.discard(index)
+        self.progress.pop(index, None)
 
     def _chunk(self, index: int, at: int, time: float) -> None:
         _count(self.rows, at + codec.OFFSET_CHUNKS, 0xFFFFFFFF)
@@ -279,8 +303,25 @@ class JobTable:
         for index in range(len(table.keys)):
             codec.NUMBER.pack_into(table.rows, index * codec.ROW_BYTES, index)
         table.live = {index - drop for index in self.live if index >= drop}
+        table.progress = {i - drop: share for i, share in self.progress.items() if i >= drop}
         table.ticks = {index - drop: t for index, t in self.ticks.items() if index >= drop}
         return table
+
+    def times(self) -> list[float]:
+        """Execution times of completed jobs in ms, sorted. Not to be changed by the caller.
+
+        A view of 100,000 jobs asks for it once a second: the few new ones are sorted in.
+        """
+        with self._times_lock:
+            if self._times is None:
+                self._times = _times_of(self.rows)
+            elif len(self._fresh_times) > 1000:
+                self._times = sorted(self._times + self._fresh_times)
+            else:
+                for ms in self._fresh_times:
+                    insort(self._times, ms)
+            self._fresh_times.clear()
+            return self._times
 
     # -- what changed ---------------------------------------------------------------------------
 
@@ -310,10 +351,35 @@ class JobTable:
             ticks.append(ms)
         return b"".join([codec.TICK.pack(index, ms) for index, ms in kept])
 
+    def take_progress(self, limit: int = MAX_NEW_PROGRESS) -> list[list[float]]:
+        """What live jobs said of their progress since the last call: index and share, 0 to 1."""
+        told: list[list[float]] = []
+        # only the last word of each job is read, and only as many as an update may carry
+        for index in list(self._new_progress)[:limit]:
+            text = self._new_progress.pop(index)
+            share = fraction(decoded(text)) if len(text) <= MAX_PROGRESS_TEXT else None
+            if share is not None and index in self.live:
+                self.progress[index] = round(share, 3)
+                told.append([index, self.progress[index]])
+        return told
+
+    @property
+    def progress_waits(self) -> bool:
+        """Whether there is progress that was not taken yet."""
+        return bool(self._new_progress)
+
     def all_ticks(self) -> bytes:
         """Every tick that is kept, for a snapshot."""
         pack = codec.TICK.pack
         return b"".join([pack(index, ms) for index, ticks in self.ticks.items() for ms in ticks])
+
+
+def decoded(text: str) -> Any:
+    """A progress value from its JSON text; None if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _count(rows: bytearray, at: int, limit: int) -> None:
@@ -330,9 +396,8 @@ def counts_of(table: JobTable) -> dict[int, int]:
     return {code: states.count(code) for code in range(len(codec.STATES))}
 
 
-def times_of(table: JobTable) -> list[float]:
-    """Execution times of completed jobs in ms, sorted."""
-    rows = bytes(table.rows)
+def _times_of(records: bytearray) -> list[float]:
+    rows = bytes(records)
     states = rows[codec.OFFSET_STATE :: codec.ROW_BYTES]
     times = memoryview(rows).cast("f")[codec.OFFSET_EXECUTION // 4 :: codec.ROW_BYTES // 4]
     done = zip(times.tolist(), states, strict=True)

@@ -33,6 +33,7 @@ function readLook(root) {
   look.memoryFill = colour("--kit-memory-fill");
   look.limit = colour("--kit-limit");
   look.fold = colour("--kit-fold");
+  look.faint = colour("--kit-faint");
   look.onBar = colour("--kit-on-bar");
   look.onBarSoft = colour("--kit-on-bar-soft");
   look.state = [look.wait, look.running, look.completed, look.failed, look.cancelled, look.failed, look.lost];

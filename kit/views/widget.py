@@ -20,11 +20,13 @@ MODULES = (
     "dom.js",
     "format.js",
     "codec.js",
+    "order.js",
     "axis.js",
     "lanes.js",
     "spans.js",
     "memory.js",
     "theme.js",
+    "filter.js",
     "board.js",
     "loader.js",
     "sparkline.js",
@@ -38,9 +40,12 @@ MODULES = (
     "compare.js",
     "payload.js",
     "pointer.js",
+    "picture.js",
     "timeline.js",
     "pane.js",
+    "legend.js",
     "bands.js",
+    "joblist.js",
     "scan.js",
     "inputs.js",
     "editing.js",
@@ -50,8 +55,8 @@ MODULES = (
     "actions.js",
     "card.js",
 )
-#: style sheets in the order in which they are joined
-SHEETS = ("style.css", "payload.css", "editor.css", "exporting.css")
+#: style sheets in the order in which they are joined: a later one may refine an earlier one
+SHEETS = ("style.css", "monitor.css", "payload.css", "editor.css", "exporting.css")
 
 
 @lru_cache(maxsize=1)

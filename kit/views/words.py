@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from kit.events import JobState
+
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%")
 
 STATE_WORDS = {
     JobState.COMPLETED: "completed",
@@ -83,8 +87,46 @@ def clock(seconds: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
+def fraction(value: Any) -> float | None:
+    """A share 0 to 1 if a progress value plainly says one, as pane.js reads it; else None.
+
+    ``0.4``, ``"40 %"``, ``{"progress": 40}`` and ``{"step": 4, "total": 10}`` do.
+    """
+    if isinstance(value, dict):
+        total = _number(_first(value, "total", "steps", "of"))
+        done = _number(_first(value, "step", "done", "current"))
+        if total is not None and done is not None and total > 0:
+            return max(0.0, min(1.0, done / total))
+        named = _first(value, "progress", "percent")
+        if isinstance(named, dict):
+            return None
+        percent = _number(named)
+        return percent / 100 if percent is not None and 1 < percent <= 100 else fraction(named)
+    if isinstance(value, str):
+        found = _PERCENT.match(value)
+        share = float(found[1]) / 100 if found else None
+    else:
+        share = _number(value)
+    return share if share is not None and 0 <= share <= 1 else None
+
+
+def _first(value: dict[str, Any], *names: str) -> Any:
+    return next((value[name] for name in names if value.get(name) is not None), None)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number as a float; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """Nearest-rank percentile, as the live card shows it; None of nothing."""
+    """Nearest-rank percentile of sorted values, as the live card shows it; None of nothing."""
     if not values:
         return None
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+    return values[max(0, math.ceil(share * len(values)) - 1)]

@@ -109,7 +109,7 @@ test("what codec.py packs is what the page reads", () => {
 
 test("counts follow changes, and a lane is in order of start", () => {
   const jobs = jobsOf({ state: kit.RUNNING, end: NaN, execution: NaN }, { submitted: T + 5 }, { submitted: T + 3 });
-  assert.deepEqual(jobs.laneList().map((lane) => lane.jobs), [[0, 2, 1]]);
+  assert.deepEqual(jobs.laneList().map((lane) => lane.all()), [[0, 2, 1]]);
   assert.deepEqual([...jobs.live], [0]);
   jobs.read(row(0, { state: kit.FAILED }));
   assert.equal(jobs.counts[kit.FAILED], 1);
@@ -120,10 +120,10 @@ test("counts follow changes, and a lane is in order of start", () => {
 test("a retry leaves its old lane", () => {
   const jobs = jobsOf({ slot: 2 });
   jobs.read(row(0, { attempt: 2, state: kit.QUEUED, slot: -1, wait: NaN, end: NaN }));
-  assert.deepEqual(jobs.laneList()[0].jobs, []);
+  assert.deepEqual(jobs.laneList()[0].all(), []);
   assert.ok(jobs.waiting.has(0));
   jobs.read(row(0, { attempt: 2, slot: 1 }));
-  assert.deepEqual(jobs.laneOf[0].jobs, [0]);
+  assert.deepEqual(jobs.laneOf[0].all(), [0]);
   assert.equal(jobs.waiting.size, 0);
 });
 
@@ -251,24 +251,98 @@ test("marks do not touch", () => {
 
 // -- lanes ----------------------------------------------------------------------------------------
 
+/** Bars of a lane in view: [{state, x0, x1, merged}]. */
+function barsOf(jobs, lane, axis, now) {
+  const bars = new kit.Bars();
+  bars.gather(jobs, lane, axis, now);
+  return Array.from({ length: bars.n }, (_, b) => ({ state: bars.state[b], x0: bars.x0[b], x1: bars.x1[b], merged: bars.merged[b], dots: bars.dots }));
+}
+
 test("narrow bars merge, wide ones do not, and a click finds its job", () => {
   const jobs = jobsOf(...Array.from({ length: 5000 }, (_, k) => ({ submitted: T + k * 0.01, wait: 0, end: 8, execution: 8 })));
-  const lane = jobs.laneList()[0].jobs;
+  const lane = jobs.laneList()[0];
   const list = kit.stretches(jobs, T + 100);
   const all = new kit.TimeAxis(list, 800, kit.fitView(list, 800));
-  const bars = kit.barsInView(jobs, lane, all, T + 100);
+  const bars = barsOf(jobs, lane, all, T + 100);
   assert.ok(bars.length < 800, `${bars.length}`);
   const near = new kit.TimeAxis(list, 800, { from: T + 10, span: 0.1 });
-  assert.ok(kit.barsInView(jobs, lane, near, T + 100).length >= 10);
+  assert.ok(barsOf(jobs, lane, near, T + 100).length >= 10);
   assert.equal(kit.jobNear(jobs, lane, near, near.x(T + 10.034), T + 100), 1003);
   assert.equal(kit.jobNear(jobs, lane, near, near.x(T + 60), T + 100), -1);
 });
 
-test("a failed job among thousands is not swallowed", () => {
-  const jobs = jobsOf(...Array.from({ length: 2000 }, (_, k) => ({ submitted: T + k * 0.001, wait: 0, end: 0.5, execution: 0.5, state: k === 900 ? kit.FAILED : kit.COMPLETED })));
-  const list = kit.stretches(jobs, T + 9);
-  const axis = new kit.TimeAxis(list, 600, kit.fitView(list, 600));
-  assert.ok(kit.barsInView(jobs, jobs.laneList()[0].jobs, axis, T + 9).some((bar) => bar.state === kit.FAILED));
+test("a failed job or a finding among thousands is not swallowed", () => {
+  for (const odd of [{ state: kit.FAILED }, { findings: 2 }]) {
+    const jobs = jobsOf(...Array.from({ length: 20_000 }, (_, k) => ({ submitted: T + k * 0.001, wait: 0, end: 0.5, execution: 0.5, ...(k === 900 ? odd : {}) })));
+    const list = kit.stretches(jobs, T + 9);
+    const axis = new kit.TimeAxis(list, 600, kit.fitView(list, 600));
+    const bars = barsOf(jobs, jobs.laneList()[0], axis, T + 9);
+    assert.ok(odd.state ? bars.some((bar) => bar.state === kit.FAILED) : bars[0].dots === 1);
+    // it is seen also when it comes later, over a job that was drawn before
+    jobs.read(row(15_000, { submitted: T + 15, wait: 0, end: 0.5, execution: 0.5, ...odd }));
+    const again = barsOf(jobs, jobs.laneList()[0], axis, T + 9);
+    assert.equal(odd.state ? again.filter((bar) => bar.state === kit.FAILED).length : again[0].dots, 2);
+  }
+});
+
+test("what is passed over by halving is what each job alone would have drawn", () => {
+  for (let round = 0; round < 30; round += 1) {
+    let at = T;
+    const rows = Array.from({ length: 3000 }, () => {
+      const took = Math.random() ** 6 * 200;
+      at += Math.random() ** 8 * 2;
+      const submitted = at;
+      at += took / 1000;
+      return { submitted, wait: 0, end: took, execution: took, findings: Math.random() < 0.002 ? 1 : 0, state: Math.random() < 0.003 ? kit.FAILED : kit.COMPLETED };
+    });
+    const jobs = jobsOf(...rows);
+    const lane = jobs.laneList()[0];
+    const list = kit.stretches(jobs, at);
+    const axis = new kit.TimeAxis(list, 700, kit.fitView(list, 700));
+    const filled = new Map();
+    for (const bar of barsOf(jobs, lane, axis, at)) {
+      for (let x = Math.floor(bar.x0); x < bar.x1; x += 1) filled.set(`${bar.state} ${x}`, true);
+    }
+    for (let i = 0; i < jobs.n; i += 1) {
+      const middle = Math.floor((axis.x(jobs.started[i]) + axis.x(jobs.ended[i])) / 2);
+      const seen = [middle - 1, middle, middle + 1].some((x) => filled.has(`${jobs.state[i]} ${x}`));
+      assert.ok(seen, `job ${i} of round ${round} at ${middle}`);
+    }
+  }
+});
+
+test("a lane stays in order whatever comes, and finds each of its jobs", () => {
+  for (let round = 0; round < 20; round += 1) {
+    const jobs = jobsOf(...Array.from({ length: 400 }, () => ({ submitted: T + Math.floor(Math.random() * 50) })));
+    const lane = jobs.laneList()[0];
+    for (const i of [7, 100, 399]) {
+      jobs.read(row(i, { submitted: T + 30, attempt: 2, slot: -1, state: kit.QUEUED, wait: NaN, end: NaN, execution: NaN }));
+      jobs.read(row(i, { submitted: T + 30, attempt: 2 }));
+    }
+    const order = lane.all();
+    assert.deepEqual([...order].sort((a, b) => a - b), Array.from({ length: 400 }, (_, k) => k));
+    for (let k = 1; k < order.length; k += 1) assert.ok(jobs.started[order[k - 1]] <= jobs.started[order[k]]);
+    for (const i of order) assert.equal(order[lane.position(jobs, i)], i);
+    for (const k of [0, 17, 250]) assert.equal(lane.after(jobs, jobs.started[order[k]] - 1e-6), order.findIndex((i) => jobs.started[i] === jobs.started[order[k]]));
+  }
+});
+
+test("busy times are the union of all jobs, in any order", () => {
+  for (let round = 0; round < 200; round += 1) {
+    const busy = new kit.BusyTimes();
+    const spans = Array.from({ length: 30 }, () => {
+      const from = T + Math.random() * 200;
+      return [from, from + Math.random() ** 4 * 30];
+    });
+    for (const [from, to] of spans) busy.add(from, to);
+    const want = [];
+    for (const [from, to] of spans.sort((a, b) => a[0] - b[0])) {
+      const last = want.at(-1);
+      if (last && from - last.to <= kit.IDLE_FOLD_S) last.to = Math.max(last.to, to);
+      else want.push({ from, to });
+    }
+    assert.deepEqual(busy.copy(), want);
+  }
 });
 
 test("jobs beside each other are counted at an instant", () => {
@@ -293,9 +367,9 @@ test("spans stand beside each other, and a later word replaces an earlier one", 
 test("a span is on the axis even without a job, and a cursor finds it", () => {
   const spans = new kit.SpanList();
   spans.read([["a", "load", "load", T - 50, T - 40, "d"]]);
-  assert.deepEqual(kit.stretches(new kit.JobColumns(), T, spans.all), [{ from: T - 50, to: T - 40 }]);
+  assert.deepEqual(kit.stretches(new kit.JobColumns(), T, spans), [{ from: T - 50, to: T - 40 }]);
   const jobs = jobsOf({}, { submitted: T + 30 });
-  const list = kit.stretches(jobs, T + 100, spans.all);
+  const list = kit.stretches(jobs, T + 100, spans);
   assert.deepEqual(list.map((s) => s.from - T), [-50, 0, 30]);
   const axis = new kit.TimeAxis(list, 800, kit.fitView(list, 800));
   assert.equal(spans.near(0, axis, axis.x(T - 45), T).key, "a");
@@ -327,6 +401,13 @@ test("progress is a share only where it says one", () => {
   const shares = [0.4, "40 %", { progress: 40 }, { progress: 0.4 }, { percent: 40 }, { step: 4, total: 10 }];
   for (const value of shares) assert.ok(Math.abs(kit.fraction(value) - 0.4) < 1e-9, JSON.stringify(value));
   for (const value of [40, "loading", null, [1], {}, -1, { step: 4 }, true, { progress: "soon" }]) assert.equal(kit.fraction(value), null);
+});
+
+test("progress reads alike in Python and here", () => {
+  for (const [value, share] of records.shares) {
+    const here = kit.fraction(value);
+    assert.ok(here === share || Math.abs(here - share) < 1e-9, JSON.stringify([value, share, here]));
+  }
 });
 
 test("a memory axis has few round marks", () => {
@@ -543,6 +624,80 @@ test("a snapshot of the same generation keeps what was chosen, a new one does no
   assert.equal(board.selected, 0);
   hear({ ...again, g: 4 }, [row(0)]);
   assert.equal(board.selected, -1);
+});
+
+// -- the filter -----------------------------------------------------------------------------------
+
+function filtered() {
+  const { board, sent, hear } = boardWith();
+  const rows = [row(0, { id: "Apple" }), row(1, { id: "pear", state: kit.FAILED, version: 2 }), row(2, { id: "apple-2", version: 2, target: 1, slot: 1 }), row(3, { id: "fig", handler: 1 })];
+  const data = new DataView(new ArrayBuffer(rows.length * kit.ROW_BYTES));
+  rows.forEach((one, k) => new Uint8Array(data.buffer).set(new Uint8Array(one.buffer), k * kit.ROW_BYTES));
+  hear({ t: "snapshot", g: 4, now: T, all: false, older: 0, n: [data.byteLength, 0, 0], names: { handlers: ["h", "other"], sessions: ["s"], targets: ["local", "process"] } }, [data]);
+  const shown = () => [0, 1, 2, 3].filter((i) => board.filter.has(i));
+  return { board, sent, hear, shown };
+}
+
+test("each part of the filter leaves out what it says, and all together", () => {
+  const { board, shown } = filtered();
+  assert.deepEqual(shown(), [0, 1, 2, 3]);
+  for (const [change, want] of [
+    [{ states: new Set([kit.FAILED]) }, [1]], [{ version: 2 }, [1, 2]], [{ target: "process" }, [2]], [{ handler: "other" }, [3]],
+    [{ text: "APPLE" }, [0, 2]], [{ text: "oth" }, [3]], [{ text: "proc" }, [2]], [{ text: "nothing" }, []], [{ version: 2, text: "apple" }, [2]],
+    [{ handler: "gone" }, []],
+  ]) {
+    board.filter.clear();
+    board.filter.set(change);
+    assert.deepEqual(shown(), want, JSON.stringify(change));
+    assert.equal(board.filter.shown, want.length);
+  }
+  board.filter.clear();
+  assert.ok(!board.filter.active);
+});
+
+test("a filter holds for jobs that come and change, and over a new snapshot", () => {
+  const { board, hear, shown } = filtered();
+  board.filter.set({ states: new Set([kit.FAILED]), target: "local" });
+  hear({ t: "delta", g: 4, now: T, n: [kit.ROW_BYTES, 0, 0] }, [row(0, { state: kit.FAILED })]);
+  assert.deepEqual(shown(), [0, 1]);
+  // the same jobs under other numbers: names count, not codes
+  hear({ t: "snapshot", g: 5, now: T, all: true, older: 0, n: [kit.ROW_BYTES, 0, 0], names: { handlers: ["h"], sessions: ["s"], targets: ["process", "local"] } }, [row(0, { state: kit.FAILED, target: 1 })]);
+  assert.equal(board.filter.shown, 1);
+  assert.equal(board.filter.target, "local");
+});
+
+test("lanes hold what is shown, and the keys walk over it", () => {
+  const { board } = filtered();
+  board.filter.set({ states: new Set([kit.COMPLETED]) });
+  const [first] = board.jobs.laneList();
+  assert.deepEqual(board.filter.lane(first).all(), [0, 3]);
+  assert.equal(kit.neighbour(board.jobs, board.filter.lane(first), 0, 1), 3);
+  assert.equal(kit.neighbour(board.jobs, board.filter.lane(first), 1, 1), 3); // from one that is left out
+  assert.equal(kit.neighbour(board.jobs, board.filter.lane(first), 1, -1), 0);
+  assert.equal(kit.nearestInTime(board.jobs, board.filter.lane(first), T + 0.4), 0);
+  assert.equal(kit.latestInLane(board.jobs, board.filter), 3);
+});
+
+test("what the kernel finds in payloads counts, once, and only for the text that stands there", async () => {
+  const { board, sent, hear, shown } = filtered();
+  board.filter.set({ text: "seed" });
+  assert.deepEqual(shown(), []);
+  assert.ok(board.filter.searching);
+  await new Promise((done) => setTimeout(done, 400));
+  assert.deepEqual(sent.filter((m) => m.t === "find"), [{ t: "find", q: "seed", g: 4 }]);
+  hear({ t: "found", g: 4, q: "see", i: [3], more: false });
+  assert.deepEqual(shown(), []);
+  hear({ t: "found", g: 4, q: "seed", i: [2], more: true });
+  assert.deepEqual(shown(), [2]);
+  assert.ok(board.filter.more && !board.filter.searching);
+});
+
+test("progress of a running job is kept until it ends", () => {
+  const { board, hear } = boardWith();
+  hear({ t: "delta", g: 3, now: T, n: [0, 0, 0], p: [[0, 0.4], [9, 0.5]] }, [new DataView(new ArrayBuffer(0))]);
+  assert.deepEqual([...board.jobs.progress], [[0, 0.4]]);
+  hear({ t: "delta", g: 3, now: T, n: [kit.ROW_BYTES, 0, 0] }, [row(0)]);
+  assert.equal(board.jobs.progress.size, 0);
 });
 
 test("lightness tells dark from light in both notations", () => {
