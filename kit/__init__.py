@@ -23,6 +23,7 @@ __all__ = [
     "JobTimedOut",
     "KitError",
     "PayloadError",
+    "Pod",
     "RegistrationError",
     "RunpodError",
     "Secret",
@@ -94,6 +95,7 @@ from kit.errors import (  # noqa: E402
     UsageError,
 )
 from kit.job import Job, JobState, Wire  # noqa: E402
+from kit.pod import Pod  # noqa: E402
 from kit.secret import Secret  # noqa: E402
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kit.freeing import Freed
     from kit.handler import Handler
     from kit.job import Job
+    from kit.pod import Pod
     from kit.secret import Secret
     from kit.serving import Serving
     from kit.session import Session
@@ -48,7 +49,7 @@ def run(
     x: Any = _MISSING,
     *,
     handler: str | Handler | None = None,
-    target: str | None = None,
+    target: str | Pod | None = None,
     timeout_s: float | None = None,
     input: Any = _MISSING,
     request: Any = _MISSING,
@@ -62,7 +63,7 @@ def run(
         or with ``input`` and otherwise only ``webhook``, ``policy`` and ``s3Config``.
     handler : str, Handler or None
         A registered handler's name; None for the one registered last.
-    target : str or None
+    target : str, Pod or None
         Where to run; None for the one set by ``kit.use``.
     timeout_s : float or None
         Stop the job after so many seconds of running (TIMED_OUT). None: no limit here.
@@ -94,7 +95,7 @@ def map(
     *,
     handler: str | Handler | None = None,
     concurrency: int | None = None,
-    target: str | None = None,
+    target: str | Pod | None = None,
 ) -> Batch:
     """Run one job per input; returns at once.
 
@@ -136,19 +137,20 @@ def debug(
     return session().intake.debug(made, handler, run_here)
 
 
-def use(target: str) -> None:
+def use(target: str | Pod) -> None:
     """Set where jobs run from now on.
 
     Parameters
     ----------
-    target : str
+    target : str or Pod
         ``local``: in this kernel. ``process``: through exported code in real worker processes on
-        this machine, with their cold starts and the SDK's own pacing.
+        this machine, with their cold starts and the SDK's own pacing. A :class:`kit.Pod`: on
+        another machine through its Jupyter server; blocks until that has answered.
 
     Raises
     ------
     TargetError
-        There is no such target.
+        There is no such target, or the pod cannot be used; the message says why.
     """
     session().use(target)
 

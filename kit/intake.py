@@ -18,6 +18,7 @@ from kit.request import Request, make
 from kit.worker import Worker
 
 if TYPE_CHECKING:
+    from kit.pod import Pod
     from kit.session import Session
 
 #: a last request above this may be left to the journal
@@ -62,7 +63,7 @@ class Intake:
         self,
         request: Request,
         handler: str | Handler | None = None,
-        target: str | None = None,
+        target: str | Pod | None = None,
         timeout_s: float | None = None,
     ) -> Job:
         """Queue one job; returns once its row is committed."""
@@ -77,7 +78,7 @@ class Intake:
         self,
         request: Request,
         handler: Handler,
-        target: str | None,
+        target: str | Pod | None,
         timeout_s: float | None,
         gate: Gate | None = None,
         context: contextvars.Context | None = None,
@@ -89,7 +90,7 @@ class Intake:
         policy = request.policy
         limits = [t for t in (timeout_s, policy.execution_timeout_s) if t is not None]
         return Entry(
-            self._new_key(),
+            self.new_key(),
             request.id,
             handler,
             request.text,
@@ -119,7 +120,8 @@ class Intake:
             raise raised
         return Job(entry.key, entry.id, self._session).result()
 
-    def _new_key(self) -> JobKey:
+    def new_key(self) -> JobKey:
+        """A key that no other job of the journal has."""
         self._counter += 1
         return JobKey(f"{self._session.store.session_id}-{self._counter:06d}")
 
@@ -142,7 +144,7 @@ class Intake:
         inputs: Iterable[Any],
         handler: str | Handler | None = None,
         concurrency: int | None = None,
-        target: str | None = None,
+        target: str | Pod | None = None,
     ) -> Batch:
         """Queue one job per input; nothing is accepted if one of them cannot be sent."""
         if isinstance(inputs, (str, bytes, dict)):

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import contextvars
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from kit.errors import StoreError
-from kit.events import EventKind, Finding, JobKey
+from kit.events import Event, EventKind, Finding, JobKey, JobView
 from kit.handler import Handler
 from kit.joblog import JobLog
-from kit.store import Store
 
 #: requests kept in memory while they wait, in characters; the rest is read back when its turn comes
 QUEUE_CHARS = 32_000_000
+
+
+class Journal(Protocol):
+    """Where a worker keeps what happens: the store, or on a pod what goes back to the notebook."""
+
+    def append(self, events: Sequence[Event]) -> list[Event]:
+        """Keep events and give those that were accepted; StoreError if none can be kept."""
+
+    def view(self, key: JobKey) -> JobView | None: ...
 
 
 class Reporter(Protocol):
@@ -39,7 +47,7 @@ class Entry:
     """One attempt of one job, from the queue to its end. Internal and mutable; others see events."""
 
     __slots__ = (
-        "attempt", "cell", "closed", "context", "echo", "expired", "gate", "handler", "id", "key", "log",
+        "attempt", "cell", "closed", "context", "echo", "elsewhere", "expired", "gate", "handler", "id", "key", "log",
         "notes", "order", "owner", "queued_at", "request", "reserved", "resident", "seq_chunk", "slot",
         "started_at", "stopping", "target", "task", "timeout_s", "ttl_s", "worker",
     )  # fmt: skip
@@ -73,6 +81,8 @@ class Entry:
         self.order = self.slot = self.seq_chunk = 0
         self.queued_at = self.started_at = 0.0
         self.closed = False
+        #: whether the worker of another machine runs it and keeps its time limit
+        self.elsewhere = False
         #: taken out of its lane, perhaps not begun
         self.reserved = False
         self.stopping: EventKind | None = None
@@ -80,6 +90,11 @@ class Entry:
         self.task: Any = None
         self.owner: Any = None
         self.worker: Reporter | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether this worker keeps a time limit for it now."""
+        return self.timeout_s is not None and not self.closed and not self.elsewhere
 
     def write(self, stream: str, text: str) -> None:
         """Take what the handler printed (see ``capture``). Thread-safe."""
@@ -203,14 +218,14 @@ def rescaled(modifier: Callable[[int], int], current: int) -> tuple[int, str | N
     return current, f"returned {given!r}"
 
 
-def read_back(entry: Entry, store: Store) -> str:
+def read_back(entry: Entry, journal: Journal) -> str:
     """The request of a job that was taken; from the journal if it was put aside there."""
     if entry.request is None:
-        view = store.view(entry.key)
+        view = journal.view(entry.key)
         if view is None or view.request is None:
             raise StoreError(
-                f"the request of job {entry.id} is no longer in {store.path}: the "
-                "journal's payload cap dropped it while it waited. Run it again."
+                f"the request of job {entry.id} is no longer in the journal: its "
+                "payload cap dropped it while it waited. Run it again."
             )
         entry.request = view.request
     return entry.request

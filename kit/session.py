@@ -20,7 +20,7 @@ from kit.batch import Batch
 from kit.breakpoints import Breakpoints
 from kit.capture import JOB, Capture
 from kit.draft import ExportDraft, ExportOutcome
-from kit.errors import StoreError, TargetError, UsageError
+from kit.errors import StoreError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
 from kit.freeing import Errors
@@ -28,6 +28,7 @@ from kit.handler import Handler, HandlerVersion
 from kit.intake import Intake
 from kit.job import Job, output_or_raise
 from kit.payload import decode
+from kit.places import Places
 from kit.prefill import prefill
 from kit.queue import Entry
 from kit.reads import Prefill
@@ -39,7 +40,6 @@ from kit.source.record import Record
 from kit.span import Spans
 from kit.spankeeping import journal_spans
 from kit.store import Store
-from kit.targets import NAMES
 from kit.targets.local import LocalTarget, report_progress
 from kit.waiting import Waiting
 from kit.worker import Worker
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from kit.export import Bundle, Report
     from kit.export.choices import Choices
     from kit.export.compare import Tolerance
+    from kit.pod import Pod
     from kit.serving import Serving
-    from kit.targets.process import ProcessTarget
     from kit.views.card import Card
 
 _TEND_S = 5.0
@@ -73,8 +73,8 @@ class Session:
         self._worker: Worker | None = None
         self._sampler: Sampler | None = None
         self._local: LocalTarget | None = None
-        self._process: ProcessTarget | None = None
         self._breakpoints = Breakpoints()
+        self.places = Places(self)
         self._closed = False
         #: exceptions that Python and, in a notebook, IPython keep
         self.errors = Errors()
@@ -138,20 +138,6 @@ class Session:
                     worker.call_later(_TEND_S, self._tend)
         return self._worker
 
-    def _open_process(self) -> None:
-        """Make the target of real workers, once; its modules are loaded when it is first named."""
-        worker = self.worker
-        with self._lock:
-            if self._process is not None:
-                return
-            from kit.targets.process import ProcessTarget
-
-            self._process = ProcessTarget(worker, self._write_worker, self.second_copy_fits)
-            worker.attach(self._process)
-
-    def _write_worker(self, handler: Handler, folder: Path) -> None:
-        self.export_to(folder, handler, verify=False)
-
     @property
     def sampler(self) -> Sampler:
         self.worker  # noqa: B018 - makes it
@@ -173,7 +159,8 @@ class Session:
         with self._lock:
             self._closed = True
             worker, store, sampler = self._worker, self._store, self._sampler
-            self._worker = self._store = self._sampler = self._process = None
+            self._worker = self._store = self._sampler = None
+            self.places.forget()
         self.capture.remove()
         self._breakpoints.remove()
         if worker is not None:
@@ -225,19 +212,15 @@ class Session:
             raise UsageError(f"there is no handler called {which!r}. Registered: {names}.")
         return self.handlers[which]
 
-    def use(self, target: str) -> None:
+    def use(self, target: str | Pod) -> None:
         """Set the default target."""
         self.target = self.check_target(target)
         for card in self.cards.values():
             card.head_changed()
 
     def check_target(self, target: object) -> str:
-        """The name of a target that exists; TargetError for any other."""
-        if target not in NAMES:
-            raise TargetError(f"there is no target {target!r} here. Targets: {', '.join(NAMES)}.")
-        if target == "process" and self._process is None:
-            self._open_process()
-        return str(target)
+        """The name of a target that exists; TargetError for any other. Connects a pod."""
+        return self.places.check(target)
 
     # -- running --------------------------------------------------------------------------------
 
@@ -246,7 +229,7 @@ class Session:
 
     def rest_workers(self) -> int:
         """End worker processes of target ``process`` that have no job; blocks until they are gone."""
-        return 0 if self._process is None else self._process.rest()
+        return self.places.rest()
 
     def stuck_threads(self) -> int:
         """How many handler threads could not be stopped and still hold what they hold."""
@@ -294,7 +277,9 @@ class Session:
         return True
 
     def _sinks(self) -> list[Entry]:
-        return [] if self._worker is None else self._worker.running()
+        # what this process writes is never of a job that runs in another
+        running = [] if self._worker is None else self._worker.running()
+        return [entry for entry in running if entry.target == "local"]
 
     def versions(self, handler: str | None) -> Sequence[HandlerVersion]:
         return [v for v in self._versions if handler in (None, v.name)]

@@ -40,8 +40,8 @@ from kit.events import (
 )
 from kit.growth import Growth
 from kit.outcome import Outcome
-from kit.queue import Entry, Queue, read_back, rescaled
-from kit.store import Store
+from kit.queue import Entry, Journal, Queue, read_back, rescaled
+from kit.relay import Relay
 from kit.verdict import expiry, verdict
 
 #: events not yet in the journal above which a stream waits for the disk
@@ -64,17 +64,17 @@ class Meter(Protocol):
     def end(self, key: JobKey) -> tuple[MemoryUse, ...]: ...
 
 
-class Worker:
+class Worker(Relay):
     """Queue, limits, cancel, timeouts, and the only writer of what jobs report.
 
     Parameters
     ----------
-    store : Store
+    store : Journal
     meter : Meter
         Called right before and after each run.
     """
 
-    def __init__(self, store: Store, meter: Meter) -> None:
+    def __init__(self, store: Journal, meter: Meter) -> None:
         self._store, self._meter = store, meter
         self._lock = threading.Lock()
         self._queue = Queue()
@@ -213,8 +213,7 @@ class Worker:
         return limit
 
     def _begin(self, entry: Entry) -> Entry:
-        entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots
-        self._slots = max(self._slots, entry.slot + 1)
+        self._occupy(entry)
         if entry.target == _HERE:
             self._meter.begin(entry.key)
         entry.started_at = _clock()
@@ -264,7 +263,7 @@ class Worker:
             if entry.closed:
                 return
             memory = self._release(entry)
-        took = round((_clock() - entry.started_at) * 1e3, 3)
+        took = round((_clock() - entry.started_at) * 1e3, 3) if entry.started_at else None
         self._end(entry, EventKind.LOST, Ended(took, None, reason, memory), None, [])
 
     def stuck(self, entry: Entry, reason: str) -> None:
@@ -365,8 +364,8 @@ class Worker:
             kind = event.kind
             if kind is EventKind.STARTED:
                 entry = self._live.get(event.job_key)
-                if entry is not None and entry.timeout_s is not None and not entry.closed:
-                    left = entry.timeout_s - (_clock() - entry.started_at)
+                if entry is not None and entry.timed:
+                    left = (entry.timeout_s or 0.0) - (_clock() - entry.started_at)
                     self._timers[entry.key] = self.loop.call_later(
                         max(0.0, left), self._time_is_over, entry
                     )

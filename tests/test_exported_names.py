@@ -42,6 +42,7 @@ WORKING = {
         "pods",
         "serve",
         "verify",
+        "Pod",
         "Job",
         "JobFailed",
         "JobTimedOut",

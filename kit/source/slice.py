@@ -18,6 +18,7 @@ from kit.source.commands import machine_of
 from kit.source.demand import Demand
 from kit.source.doubts import Doubts
 from kit.source.facts import Facts
+from kit.source.links import Link, links_of
 from kit.source.order import arrange
 from kit.source.program import Program
 from kit.source.reasons import QUIET, notes_of, reason_to_drop
@@ -113,12 +114,27 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
+def slice_with_links(
+    cells: Sequence[Cell], handler: HandlerVersion
+) -> tuple[Slice, tuple[Link, ...]]:
+    """A slice, and what each of its statements stands on.
+
+    For whoever runs the statements again one by one instead of writing them to a file.
+    """
+    with _without_collector():
+        slicer = _Slicer(Program(cells, handler))
+        sliced = slicer.slice()
+    order = [slicer.index_of[id(statement)] for statement in sliced.kept]
+    return sliced, links_of(slicer.program, order)
+
+
 class _Slicer:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.statements = program.statements
         self.demand = Demand(program)
         self.doubts = Doubts(program, ())
+        self.index_of = {id(statement): i for i, statement in enumerate(self.statements)}
 
     def slice(self) -> Slice:
         self.demand.start()

@@ -1,0 +1,70 @@
+"""Jobs of this worker's queue that the worker of another machine runs: their events, as told."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kit.events import Ended, Event, EventKind, JobKey, MemoryUse, Started
+from kit.queue import Entry
+
+#: bound here: a handler may replace them
+_clock, _utc = time.perf_counter, time.time
+
+
+class Relay(ABC):
+    """The part of :class:`kit.worker.Worker` that takes the word of another one."""
+
+    _lock: threading.Lock
+    _live: dict[JobKey, Entry]
+    _free_slots: list[int]
+    _slots: int
+    _outbox: deque[Event]
+
+    @abstractmethod
+    def _journal(self, entries: Sequence[Entry], stored: Sequence[str]) -> None: ...
+
+    @abstractmethod
+    def _release(self, entry: Entry) -> tuple[MemoryUse, ...]: ...
+
+    @abstractmethod
+    def _wake(self, *, lazy: bool = False) -> None: ...
+
+    def enroll(self, entry: Entry, stored: str) -> None:
+        """Journal a job that another machine has begun by itself; ``relay`` tells the rest."""
+        self._journal([entry], [stored])
+        with self._lock:
+            entry.elsewhere = True
+            self._live[entry.key] = entry
+
+    def relay(self, entry: Entry, event: Event) -> None:
+        """What the worker of another machine says of a job that was reserved here; thread-safe.
+
+        Its times are this machine's already. Its first end counts; one that comes after the job was
+        given up as LOST is kept too, and replaces that.
+        """
+        kind = event.kind
+        with self._lock:
+            if type(event.data) is Ended:
+                if not entry.closed:
+                    self._release(entry)
+                elif entry.stopping is not None:
+                    return
+            elif entry.closed:
+                return
+            elif kind is EventKind.STARTED:
+                self._occupy(entry)
+                entry.started_at = _clock() - max(0.0, _utc() - event.time)
+                delay_ms = round(max(0.0, entry.started_at - entry.queued_at) * 1e3, 3)
+                event = replace(event, data=Started(entry.slot, delay_ms))
+        self._outbox.append(event)
+        self._wake(lazy=type(event.data) is not Ended)
+
+    def _occupy(self, entry: Entry) -> None:
+        entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots
+        self._slots = max(self._slots, entry.slot + 1)

@@ -1,0 +1,1 @@
+"""Run jobs on a pod (any machine with a Jupyter server), the model warm there between edits."""

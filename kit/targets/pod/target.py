@@ -1,0 +1,311 @@
+"""Target ``pod``: this kernel's jobs through the same worker on another machine.
+
+A thread of its own, ``kit-pod``, with one event loop: the journal's thread never waits for a
+network. What the pod's worker says is relayed into the journal with this machine's times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kit import codec
+from kit.errors import KitError, TargetError
+from kit.events import ENDS, Data, Ended, ErrorInfo, Event, EventKind, JobKey, Log, Sample
+from kit.outcome import Outcome
+from kit.queue import Entry
+from kit.secret import redact
+from kit.targets.pod.letters import Letter
+from kit.targets.pod.server import Away, Server
+from kit.targets.pod.setups import Hooks, Setups
+from kit.targets.pod.tether import Pace, Tether, Who
+from kit.worker import Worker
+
+#: jobs handed to the pod ahead of their turn; the rest stay in the session's own queue
+_AHEAD = 2_000
+_AHEAD_CHARS = 64_000_000
+_SLICE_S = 0.1
+
+
+class PodTarget:
+    """Jobs on a pod.
+
+    Parameters
+    ----------
+    name : str
+    worker : Worker
+    connect : callable
+        Makes the server's client; called on the target's thread, may raise TargetError.
+    kernel : str
+        Name of the kernel's session there.
+    who : Who
+    hooks : Hooks
+    """
+
+    def __init__(
+        self,
+        name: str,
+        worker: Worker,
+        connect: Callable[[], Server],
+        kernel: str,
+        who: Who,
+        hooks: Hooks,
+        pace: Pace | None = None,
+    ) -> None:
+        self.name = name
+        self._worker, self._connect, self._kernel = worker, connect, kernel
+        self._who, self._hooks, self._pace = who, hooks, pace or Pace()
+        self.tether: Tether | None = None
+        #: why it does not answer at the moment; empty while it does
+        self.trouble = "it is not connected yet."
+        self._opening: asyncio.Task[None] | None = None
+        self._closed = False
+        self._entries: dict[str, Entry] = {}
+        self._chars = 0
+        self._held: deque[Entry] = deque()
+        self._loop = asyncio.new_event_loop()
+        self.setups = Setups(name, worker, hooks, self._loop.call_later)
+        self._thread = threading.Thread(target=self._main, name="kit-pod", daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()
+
+    # -- from other threads ---------------------------------------------------------------------
+
+    def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the target's loop and wait for it; interruptible."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        try:
+            while not done.wait(_SLICE_S):
+                pass
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+        return future.result()
+
+    def open(self) -> None:
+        """Connect; returns once the pod has answered. TargetError says why it did not."""
+        self.call(self._open_once())
+
+    def wake(self) -> None:
+        """Look at the queue. Thread-safe, returns at once."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._pump)
+
+    async def stop(self, entry: Entry) -> None:
+        """Ask the pod to end a job; what it says comes as an event."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop, entry)
+
+    def _stop(self, entry: Entry) -> None:
+        if entry in self._held:
+            self._held.remove(entry)
+        elif self.tether is not None and (entry.key in self._entries or self.setups.has(entry.key)):
+            self.tether.post([Letter("stop", (entry.key,))])
+            waiting = [e for e in self._entries.values() if not e.closed and e is not entry]
+            if self.setups.running is not None and not waiting and not self._held:
+                # nobody waits for the model any more: its loading is interrupted too
+                self.tether.post([Letter("stop", (self.setups.running,))])
+
+    def close(self) -> None:
+        """Let go of the pod; its kernel stays, with the model. Blocks for at most 2 s."""
+        if self._closed:
+            return
+        self._closed = True
+        future = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        with contextlib.suppress(Exception):
+            future.result(1.5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(0.5)
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        if self.tether is not None:
+            await self.tether.close()
+            await self.tether.server.close()
+
+    # -- the connection -------------------------------------------------------------------------
+
+    async def _open_once(self) -> None:
+        if self.tether is not None:
+            return
+        opening = self._opening or asyncio.ensure_future(self._open())
+        self._opening = opening
+        try:
+            await asyncio.shield(opening)
+        finally:
+            if opening.done():
+                self._opening = None
+
+    async def _open(self) -> None:
+        server = self._connect()
+        tether = Tether(server, self._kernel, self._who, self._pace, self._hear, self._changed)
+        try:
+            await tether.open()
+        except BaseException:
+            await server.close()
+            raise
+        self.setups.renew(tether.record)
+        self.tether = tether
+        self._loop.call_soon(self._pump)
+
+    async def _reopen(self) -> None:
+        """Connect anew, for jobs that wait; they FAIL with the reason where that cannot be."""
+        since, delay = time.monotonic(), self._pace.first_s
+        while True:
+            try:
+                await self._open()
+                return
+            except TargetError as exc:
+                self.trouble = str(exc)
+                patient = time.monotonic() - since < self._pace.lease_s
+                if not (isinstance(exc, Away) and patient):
+                    self._fail_waiting(str(exc))
+                    return
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, self._pace.longest_s)
+
+    def _fail_waiting(self, why: str) -> None:
+        while self._held:
+            self._worker.finish(self._held.popleft(), _failed(why))
+        while (entry := self._worker.reserve(self.name)) is not None:
+            self._worker.finish(entry, _failed(why))
+
+    def _changed(self, state: str, sentence: str) -> None:
+        self.trouble = sentence
+        label = self.name
+        if state == "up":
+            self._pump()
+        elif state == "lease":
+            self._lose(
+                f"{label} has not answered for {self._pace.lease_s:g} s: {sentence} If it went on "
+                "there, its end comes when the pod is back."
+            )
+        elif state == "gone":
+            self._lose(f"{label}: {sentence} job.retry() runs it again on a new kernel")
+            self._entries.clear()
+            self._chars = 0
+            tether, self.tether = self.tether, None
+            if tether is not None and not self._closed:
+                self._loop.create_task(self._leave(tether))
+                self._loop.call_soon(self._pump)
+
+    async def _leave(self, tether: Tether) -> None:
+        await tether.close(bye=False)
+        await tether.server.close()
+
+    def _lose(self, reason: str) -> None:
+        for entry in list(self._entries.values()):
+            self._worker.lost(entry, reason)
+        self.setups.lose(reason)
+
+    # -- to the pod -----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        if self._closed:
+            return
+        if self.tether is None:
+            first = None if self._held else self._worker.reserve(self.name)
+            if first is not None:
+                self._held.append(first)
+            if len(self._held) and self._opening is None:
+                self._opening = self._loop.create_task(self._reopen())
+                self._opening.add_done_callback(self._opened)
+            return
+        letters: list[Letter] = []
+        while len(self._entries) < _AHEAD and self._chars < _AHEAD_CHARS:
+            entry = self._held.popleft() if self._held else self._worker.reserve(self.name)
+            if entry is None:
+                break
+            if entry.closed:
+                continue
+            try:
+                number = self.setups.number_of(entry.handler, letters)
+                text = self._worker.request_of(entry)
+            except KitError as exc:
+                self._worker.finish(entry, _failed(str(exc)))
+                continue
+            if number is None:
+                self._held.appendleft(entry)
+                break
+            entry.elsewhere = True
+            self._entries[entry.key] = entry
+            self._chars += len(text)
+            head = (entry.key, entry.id, entry.attempt, number, entry.timeout_s)
+            letters.append(Letter("job", head, text))
+        if letters:
+            self.tether.post(letters)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening = None
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._fail_waiting(f"{self.name}: {type(exc).__name__}: {exc}")
+
+    # -- from the pod ---------------------------------------------------------------------------
+
+    def _hear(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            if letter.kind == "event":
+                self._event(letter)
+            elif letter.kind == "samples":
+                self._sampled(letter)
+            elif letter.kind == "ran":
+                self.setups.ran(letter)
+        self._pump()
+
+    def _local(self, remote_s: float) -> float:
+        assert self.tether is not None
+        return remote_s - self.tether.clock.best.offset_s
+
+    def _event(self, letter: Letter) -> None:
+        key, attempt, kind_text, at, data = letter.head
+        kind = EventKind(kind_text)
+        told = _masked(codec.decode(kind, data))
+        event = Event(JobKey(key), attempt, kind, self._local(at), told, letter.text)
+        entry = self._entries.get(key)
+        if entry is not None and entry.attempt == attempt:
+            if kind in ENDS:
+                del self._entries[key]
+                self._chars -= len(entry.request or "")
+            self._worker.relay(entry, event)
+        else:
+            self.setups.heard(event)
+
+    def _sampled(self, letter: Letter) -> None:
+        samples = [
+            Sample(self._local(at), kind, device, used, total, utilization)
+            for at, kind, device, used, total, utilization in letter.head
+        ]
+        with contextlib.suppress(KitError):  # a chart with a gap is better than no jobs
+            self._hooks.samples(samples)
+
+
+def _masked(data: Data) -> Data:
+    """Without the keys that this machine knows; the pod has masked those that it knows."""
+    if isinstance(data, Log):
+        return replace(data, text=redact(data.text))
+    if isinstance(data, Ended) and data.error is not None:
+        error = data.error
+        error = replace(error, message=redact(error.message), traceback=redact(error.traceback))
+        return replace(data, error=error)
+    return data
+
+
+def _failed(why: str) -> Outcome:
+    return Outcome(EventKind.FAILED, None, ErrorInfo("", why), why)

@@ -1,0 +1,383 @@
+"""The connection to one kernel of a pod: opened, kept up, caught up, and in the end given up.
+
+A dropped websocket is opened again to the same kernel under the same session, with back-off; what
+either side has not acknowledged is then sent again. Only a kernel that is gone ends it.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.errors import TargetError
+from kit.targets.pod.channel import Channel, Part
+from kit.targets.pod.clock import Clock
+from kit.targets.pod.frames import Message
+from kit.targets.pod.letters import Letter, pack, unpack
+from kit.targets.pod.parcel import parcel
+from kit.targets.pod.server import Away, Server
+from kit.targets.pod.wire import Gone, Wire
+
+_TYPE = "kit_pod"
+_OLDEST_PYTHON = (3, 10)
+#: messages to the pod are at least so far apart; what is to be said meanwhile goes in one
+_PACE_S = 0.003
+_ACK_S = 0.03
+_ACK_BYTES = 2 << 20
+_MESSAGE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient a connection is, in seconds.
+
+    Attributes
+    ----------
+    beat_s : float
+        Between two pings; without an answer for half of that the connection counts as dropped.
+    first_s, longest_s : float
+        Waiting before the first and, doubled each time, before later tries to connect again.
+    lease_s : float
+        How long jobs wait for the pod before they are LOST.
+    answer_s : float
+        How long the pod's kernel may take to answer.
+    """
+
+    beat_s: float = 10.0
+    first_s: float = 0.05
+    longest_s: float = 5.0
+    lease_s: float = 60.0
+    answer_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Which notebook speaks.
+
+    Attributes
+    ----------
+    owner : str
+        Of this process; secret enough that nobody meets it by chance.
+    identity : str
+        The same for every kernel of one notebook on one machine.
+    words : str
+        For the sentence that another notebook reads.
+    share : bool
+    """
+
+    owner: str
+    identity: str
+    words: str
+    share: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the pod says of itself."""
+
+    python: str
+    pid: int
+    folder: str
+    runpod: bool
+
+
+class Tether:
+    """One life of one kernel. All methods belong to one event loop.
+
+    Parameters
+    ----------
+    server : Server
+    kernel : str
+        Name of the kernel's session.
+    who : Who
+    hear : callable
+        Takes letters from the pod, in order, each once.
+    state : callable
+        Told ``"up"``, ``"away"`` or ``"lease"`` (it has been away for longer than the lease) with a
+        sentence.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        kernel: str,
+        who: Who,
+        pace: Pace,
+        hear: Callable[[Sequence[Letter]], None],
+        state: Callable[[str, str], None],
+    ) -> None:
+        self.server, self._name, self._who, self._pace = server, kernel, who, pace
+        self._hear, self._state = hear, state
+        self._wire = Wire(server, self._dispatch)
+        self._channel = Channel()
+        self._outbox: deque[Letter] = deque()
+        self._wake = asyncio.Event()
+        self._welcome: asyncio.Future[dict[str, Any]] | None = None
+        self._incarnation: str | None = None
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._unacked_bytes = 0
+        self._up = False
+        self._died = ""
+        self._tasks: list[asyncio.Task[None]] = []
+        self.clock = Clock()
+        self.kernel_id = ""
+        self.fresh = False
+        self.facts: Facts | None = None
+        #: statements that have run there for this notebook, as the pod remembers them
+        self.record: list[tuple[str, str, bool]] = []
+        #: how often the connection was made again
+        self.reconnects = 0
+
+    # -- opening --------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect for the first time; TargetError says plainly why not."""
+        await self.server.check()
+        self.kernel_id, self.fresh = await self.server.kernel(self._name)
+        await self._wire.open(self.kernel_id, self._pace.beat_s)
+        reader = asyncio.ensure_future(self._wire.read())
+        try:
+            if self.fresh or not await self._greeted(1.5):
+                await self._boot(reader)
+                if not await self._greeted(self._pace.answer_s, reader):
+                    raise TargetError(
+                        f"the kernel on {self.server.address.label} does not answer: it takes no "
+                        "messages beside its cells. It needs ipykernel 6 or later."
+                    )
+        except BaseException:
+            reader.cancel()
+            await self._wire.drop()
+            raise
+        self._tasks = [
+            asyncio.ensure_future(task)
+            for task in (self._keep(reader), self._send_loop(), self._beat())
+        ]
+
+    async def _boot(self, reader: asyncio.Task[None]) -> None:
+        label = self.server.address.label
+        told = await self._wire.execute(
+            "", {"v": "list(__import__('sys').version_info[:3])"}, reader, self._pace.answer_s
+        )
+        version = ast.literal_eval(told["v"])
+        if tuple(version) < _OLDEST_PYTHON:
+            raise TargetError(
+                f"the Python of {label} is {'.'.join(map(str, version))}; the kit needs "
+                f"{'.'.join(map(str, _OLDEST_PYTHON))} or later there. Take a newer image."
+            )
+        await self._wire.execute(parcel().code, {}, reader, self._pace.answer_s)
+
+    async def _greeted(self, within_s: float, reader: asyncio.Task[None] | None = None) -> bool:
+        """Say hello and wait for the welcome; False if none comes."""
+        loop = asyncio.get_running_loop()
+        self._welcome = loop.create_future()
+        deadline = loop.time() + within_s
+        while True:
+            content = {
+                "op": "hello", "owner": self._who.owner, "identity": self._who.identity,
+                "who": self._who.words, "share": self._who.share, "sent": time.time(),
+                "received": self._channel.received, "fresh": self._incarnation is None,
+            }  # fmt: skip
+            await self._wire.transmit(Message("control", _TYPE, content))
+            waiting: set[asyncio.Future[Any]] = {self._welcome}
+            if reader is not None:
+                waiting.add(reader)
+            left = deadline - loop.time()
+            await asyncio.wait(waiting, timeout=min(2.0, left), return_when=asyncio.FIRST_COMPLETED)
+            if self._welcome.done():
+                self._settle(self._welcome.result())
+                return True
+            if reader is not None and reader.done():
+                reader.result()
+            if loop.time() >= deadline:
+                return False
+
+    def _settle(self, content: dict[str, Any]) -> None:
+        if content["op"] != "welcome":
+            raise Gone(content["why"]) if self._incarnation else TargetError(content["why"])
+        if self._incarnation not in (None, content["incarnation"]):
+            raise Gone("its kernel was restarted.")
+        if self._incarnation is None:
+            self.record = [(key, about, ok) for key, about, ok in content["record"] or ()]
+            self.facts = Facts(**content["facts"])
+        self._incarnation = content["incarnation"]
+        if content.get("sent"):
+            self.clock.read(content["sent"], content["time"], time.time())
+        self._channel.acknowledged(content["ack"])
+        self._channel.rewind()
+        self._up = True
+        self._wake.set()
+
+    # -- keeping up -----------------------------------------------------------------------------
+
+    async def _keep(self, reader: asyncio.Task[None]) -> None:
+        """Read; connect again whenever that ends; return when the kernel is gone."""
+        self._state("up", "")
+        while True:
+            try:
+                await reader
+                why = "the connection was closed"
+            except Gone as exc:
+                self._state("gone", str(exc))
+                return
+            except TargetError as exc:
+                why = str(exc)
+            self._up = False
+            self._state("away", why)
+            try:
+                reader = await self._again()
+            except Gone as exc:
+                self._state("gone", str(exc))
+                return
+            self.reconnects += 1
+            self._state("up", "")
+
+    async def _again(self) -> asyncio.Task[None]:
+        delay, since, told = self._pace.first_s, time.monotonic(), False
+        while True:
+            await self._wire.drop()
+            reader = None
+            try:
+                if not await self.server.kernel_lives(self.kernel_id):
+                    raise Gone(
+                        "its kernel is gone: the server was restarted, or somebody ended it."
+                    )
+                await self._wire.open(self.kernel_id, self._pace.beat_s)
+                reader = asyncio.ensure_future(self._wire.read())
+                await self._resume(reader)
+                return reader
+            except Gone:
+                if reader is not None:
+                    reader.cancel()
+                raise
+            except TargetError as exc:
+                if reader is not None:
+                    reader.cancel()
+                self._state("away", str(exc))
+                if not told and time.monotonic() - since > self._pace.lease_s:
+                    told = True
+                    self._state("lease", str(exc))
+            await asyncio.sleep(delay * random.uniform(0.7, 1.3))
+            delay = min(2 * delay, self._pace.longest_s)
+
+    async def _resume(self, reader: asyncio.Task[None]) -> None:
+        if await self._greeted(2.0, reader):
+            return
+        # no answer beside the cells: is the kit's part there at all?
+        package = f"{parcel().package!r} in __import__('sys').modules"
+        told = await self._wire.execute("", {"there": package}, reader, self._pace.answer_s)
+        if told["there"] != "True":
+            raise Gone("its kernel was restarted.")
+        if not await self._greeted(self._pace.answer_s, reader):
+            raise Away("its kernel does not answer.")
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def _dispatch(self, message: Message) -> None:
+        if message.type == _TYPE:
+            content = message.content
+            if content.get("owner") == self._who.owner:
+                self._heard(content, message.buffers)
+        elif message.type == "status":
+            doing = message.content.get("execution_state")
+            if doing in ("restarting", "dead") and self._incarnation is not None:
+                raise Gone(
+                    "its kernel died. If its memory ran out, the system killed it; the server's log "
+                    "and `dmesg` on the pod say more."
+                )
+
+    def _heard(self, content: dict[str, Any], buffers: Sequence[bytes]) -> None:
+        op = content["op"]
+        if op in ("welcome", "refused"):
+            if self._welcome is not None and not self._welcome.done():
+                self._welcome.set_result(content)
+        elif op == "gone":
+            raise Gone(f"{content['why']}.")
+        elif op == "pong":
+            self.clock.read(content["sent"], content["time"], time.time())
+            self._acknowledged(content)
+        elif op == "data":
+            self._acknowledged(content)
+            parts = [Part(seq, last, data) for (seq, last), data in zip(content["parts"], buffers)]
+            for whole in self._channel.receive(parts):
+                self._hear(unpack(whole))
+            self._owe(sum(len(data) for data in buffers))
+
+    def _acknowledged(self, content: dict[str, Any]) -> None:
+        self._channel.acknowledged(content["ack"], again=content["again"])
+        if self._channel.pending:
+            self._wake.set()
+
+    def _owe(self, size: int) -> None:
+        """An acknowledgement is due: soon, or at once if much has come."""
+        self._unacked_bytes += size
+        if self._unacked_bytes >= _ACK_BYTES or self._channel.gap:
+            self._wake.set()
+        elif self._ack_timer is None:
+            loop = asyncio.get_running_loop()
+            self._ack_timer = loop.call_later(_ACK_S, self._wake.set)
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def post(self, letters: Sequence[Letter]) -> None:
+        """Send letters as soon as the connection lets them through, in order, each once."""
+        self._outbox.extend(letters)
+        self._wake.set()
+
+    async def _send_loop(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._up:
+                with contextlib.suppress(Away):  # the reader sees it too, and connects again
+                    await self._flush()
+            await asyncio.sleep(_PACE_S)
+
+    async def _flush(self) -> None:
+        channel = self._channel
+        while self._outbox or channel.pending or self._unacked_bytes:
+            letters = [self._outbox.popleft() for _ in range(len(self._outbox))]
+            if letters:
+                channel.post(pack(letters))
+            parts = channel.take(_MESSAGE_BYTES)
+            if not parts and not self._unacked_bytes and not channel.gap:
+                return
+            self._unacked_bytes = 0
+            if self._ack_timer is not None:
+                self._ack_timer.cancel()
+                self._ack_timer = None
+            content = {
+                "op": "data", "owner": self._who.owner, "ack": channel.received,
+                "again": channel.gap, "parts": [(part.seq, part.last) for part in parts],
+            }  # fmt: skip
+            buffers = tuple(part.data for part in parts)
+            await self._wire.transmit(Message("control", _TYPE, content, buffers))
+
+    async def _beat(self) -> None:
+        """Keep proxies from thinking nobody is there, and the two clocks together."""
+        while True:
+            await asyncio.sleep(self._pace.beat_s)
+            if self._up:
+                with contextlib.suppress(Away):
+                    content = {
+                        "op": "ping", "owner": self._who.owner, "sent": time.time(),
+                        "ack": self._channel.received, "again": self._channel.gap,
+                    }  # fmt: skip
+                    await self._wire.transmit(Message("control", _TYPE, content))
+
+    async def close(self, *, bye: bool = True) -> None:
+        """Let go of the kernel; it stays, and its model with it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if bye and self._up:
+            with contextlib.suppress(TargetError, asyncio.TimeoutError):
+                content = {"op": "bye", "owner": self._who.owner}
+                await asyncio.wait_for(self._wire.transmit(Message("control", _TYPE, content)), 0.5)
+        await self._wire.drop()
