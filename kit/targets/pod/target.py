@@ -241,6 +241,10 @@ class PodTarget:
             except KitError as exc:
                 self._worker.finish(entry, _failed(str(exc)))
                 continue
+            except Exception as exc:
+                # a fault of the kit's own: without an end the job would wait for ever
+                self._worker.finish(entry, _failed(f"the kit failed: {type(exc).__name__}: {exc}"))
+                continue
             if number is None:
                 self._held.appendleft(entry)
                 break
