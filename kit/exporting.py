@@ -52,6 +52,7 @@ def request_of(
         session=session.session_id,
         choices=choices or ALL,
         folder=session.folder(),
+        namespace=session.namespace,
     )
 
 

@@ -21,6 +21,7 @@ def load(ip: Any) -> None:
     notebook.install()
     magics = KitMagics(shell=ip)
     magics.session, magics.namespace = session, ip.user_ns
+    session.namespace = ip.user_ns
     ip.register_magics(magics)
     matcher = completer()
     ip.Completer.custom_matchers.append(matcher)
@@ -42,4 +43,5 @@ def unload(ip: Any) -> None:
     ):
         for name in names:
             ip.magics_manager.magics[kind].pop(name, None)
+    notebook.session.namespace = {}
     api._session = None

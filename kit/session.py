@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,8 @@ class Session:
         self.servings: list[Serving] = []
         #: folder against which export paths are resolved
         self.folder: Callable[[], Path] = Path.cwd
+        #: the notebook's names; empty without a notebook
+        self.namespace: Mapping[str, Any] = {}
 
     # -- parts ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ step; what was written is then run through the real SDK on recorded jobs.
 from __future__ import annotations
 
 from kit.export import verify
+from kit.export.constants import constants_of
 from kit.export.diff import changes_of, old_files
 from kit.export.place import check_free, place_of
 from kit.export.plan import ExportRequest, Plan, plan, version
@@ -39,6 +40,8 @@ def export(request: ExportRequest) -> Bundle:
         "streams": request.streams,
         "session": request.session,
     }
+    # as they are now: cells may run while the worker does
+    kernel = constants_of(made.sliced.constants, request.namespace)
     names = write_bundle(place, made.files, about, overwrite=request.overwrite)
     if request.verify:
         report = verify.verify(
@@ -48,6 +51,7 @@ def export(request: ExportRequest) -> Bundle:
             version=handler.version,
             fits=request.fits,
             play=request.play,
+            constants=kernel,
         )
     else:
         report = Report("not verified", "it was exported with verify=False")

@@ -6,8 +6,10 @@ import ast
 import importlib.metadata
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kit.events import JobView
 from kit.export import check, hub
@@ -69,6 +71,8 @@ class ExportRequest:
         What a person has chosen about the bundle.
     folder : Path or None
         The working directory: modules and data are found from there. None: this process's.
+    namespace : mapping of str to object
+        The kernel's names: simple values among them are compared with what the file computes.
     """
 
     path: Path
@@ -84,6 +88,7 @@ class ExportRequest:
     session: str | None = None
     choices: Choices = ALL
     folder: Path | None = None
+    namespace: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kit.export import show
+from kit.export.constants import Drift
 from kit.export.diff import Change, Diff
 from kit.source.slice import Decision
 
@@ -65,6 +66,10 @@ class Report:
         Time the clean process took, loading included.
     cold_start_s : float or None
         Of the worker: import of runpod and model load.
+    drift : tuple of Drift
+        Constants that are something else in the kernel than the exported code computes.
+    not_compared : str
+        Why the constants were not compared; ``""`` if they were, or if there was nothing to compare.
     """
 
     verdict: Verdict
@@ -72,6 +77,8 @@ class Report:
     rows: tuple[Row, ...] = ()
     seconds: float = 0.0
     cold_start_s: float | None = None
+    drift: tuple[Drift, ...] = ()
+    not_compared: str = ""
 
     @property
     def passed(self) -> bool:
@@ -92,7 +99,9 @@ class Report:
             silent = sum(row.silent for row in run)
             if silent:
                 compared = f"; {silent} of them post{'s' * (silent == 1)} no result on either side"
-            return f"{self.verdict}: {both} through a real worker{compared}"
+            count = len(self.drift)
+            differ = f"; {count} constant{'s' * (count != 1)} not as in the kernel" if count else ""
+            return f"{self.verdict}: {both} through a real worker{compared}{differ}"
         wrong = [row for row in self.rows if row.result in ("different", "failed")]
         where = f" at {wrong[0].path}" if wrong[0].path else ""
         return f"different: {len(wrong)} of {both}, first in job {wrong[0].job_id}{where}"

@@ -50,6 +50,9 @@ def report_text(report: Report) -> str:
             ]
         if row.reason:
             lines.append(f"      {_one_line(row.reason)}")
+    lines += [f"  ! {_one_line(found.sentence())}" for found in report.drift]
+    if report.not_compared:
+        lines.append(f"  constants were not compared: {_one_line(report.not_compared)}")
     normalised = _normalised(report)
     if normalised:
         lines.append("  left out of the comparison: " + "; ".join(normalised))
@@ -175,6 +178,12 @@ def _report_parts(report: Report) -> list[str]:
         parts.append(_table(["", "job", "state", "at", "notebook", "worker"], rows, code=(3, 4, 5)))
     reasons = [f"job {r.job_id}: {r.reason}" for r in report.rows if r.reason]
     parts += [f'<div style="{_FAINT}">{escape(text)}</div>' for text in reasons]
+    if report.drift:
+        items = "".join(f"<li>{_words(found.sentence())}</li>" for found in report.drift)
+        parts.append(f'<ul style="margin:4px 0 0;padding-left:20px">{items}</ul>')
+    if report.not_compared:
+        text = f"constants were not compared: {report.not_compared}"
+        parts.append(f'<div style="{_FAINT}">{escape(text)}</div>')
     normalised = _normalised(report)
     if normalised:
         text = "left out of the comparison: " + "; ".join(normalised)

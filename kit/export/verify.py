@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 from kit.events import JobState, JobView
 from kit.export.compare import EXACT, Tolerance, compare, differences, posted_of
+from kit.export.constants import Constants, drift
 from kit.export.inputs import NOTHING, ExampleInput
 from kit.export.report import Fits, Report, Row, Verdict
 from kit.job import wire_of
@@ -36,6 +38,7 @@ def verify(
     play: Play,
     inputs: Sequence[ExampleInput] = (),
     tolerance: Tolerance = EXACT,
+    constants: Constants | None = None,
     load_timeout_s: float = LOAD_TIMEOUT_S,
     job_timeout_s: float = JOB_TIMEOUT_S,
 ) -> Report:
@@ -60,6 +63,9 @@ def verify(
     inputs : sequence of ExampleInput
         Further requests, which must end COMPLETED.
     tolerance : Tolerance
+    constants : Constants or None
+        The kernel's, compared with what the file computes once the worker has ended: its memory is
+        free again then. Not looked at where the file runs in the folder itself.
     load_timeout_s : float
         Seconds until the file must have called start().
     job_timeout_s : float
@@ -96,7 +102,13 @@ def verify(
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
         replay = play(copy, cases, load_timeout_s, budget_s)
-        return _report(chosen, inputs, rows, replay, str(copy), tolerance)
+        report = _report(chosen, inputs, rows, replay, str(copy), tolerance)
+        if constants is None or replay.cold_start_s is None:
+            return report
+        # as long as the worker took to start, and more: that was an import too
+        limit_s = min(load_timeout_s, 30.0 + 5 * replay.cold_start_s)
+        found, why = drift(copy, constants, limit_s)
+        return dataclasses.replace(report, drift=found, not_compared=why)
 
 
 def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView], list[Row]]:

@@ -106,6 +106,10 @@ class Judge:
             return ""
         return ".".join((self._imports[path[0]], *path[1:]))
 
+    def changed_by(self, function: str) -> frozenset[str]:
+        """Globals that calling a notebook function assigns, or whose objects it changes."""
+        return self._effects[function].names if function in self._effects else _NOTHING
+
     def _effect(self, body: Code) -> Effect:
         names = set(body.writes)
         params: set[str] = set()

@@ -11,7 +11,7 @@ import ast
 import contextlib
 import gc
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kit.handler import HandlerVersion
 from kit.source.commands import machine_of
@@ -70,6 +70,9 @@ class Slice:
         Variables that ``%env`` set: ENV of the image. Never one that looks like a key.
     pip_lines : tuple of str
         What stood behind each ``pip install`` of the notebook; ``shlex.split`` gives its arguments.
+    constants : dict of str to str
+        Names of values that the file makes and its jobs do not change, each with the place of the
+        statement that binds it last.
     """
 
     decisions: tuple[Decision, ...]
@@ -79,6 +82,7 @@ class Slice:
     notes: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     pip_lines: tuple[str, ...] = ()
+    constants: dict[str, str] = field(default_factory=dict)
 
 
 def slice_cells(cells: Sequence[Cell], handler: HandlerVersion) -> Slice:
@@ -156,7 +160,22 @@ class _Slicer:
             notes=(*notes_of(self.program, kept, self.demand.moved), *conflicts),
             env=machine.env,
             pip_lines=machine.pip_lines,
+            constants=self._constants(order),
         )
+
+    def _constants(self, order: Iterable[int]) -> dict[str, str]:
+        served = self.program.served
+        changed = {n for name in served for n in self.program.judge.changed_by(name)}
+        found: dict[str, str] = {}
+        for index in order:
+            facts = self.statements[index].facts
+            for name in facts.binds:
+                found.pop(name, None)
+                if name not in facts.imports and name not in facts.code and name not in changed:
+                    found[name] = self.statements[index].place
+            for name in facts.unbinds:
+                found.pop(name, None)
+        return found
 
     def _first_thoughts(self) -> None:
         """Keep what stays whatever the handler reads."""
