@@ -6,6 +6,7 @@ No word of such a line reaches a file: names, extras and versions are parsed by
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from kit.export.indexes import is_plain_url
 from kit.export.installed import canonical
 from kit.export.place import plain
 
+_USER = re.compile(r"://[^/\s]*@")  # who is asked for a password in a URL, and it
+#: where the shell ends the command
+_ENDS = {";", "&", "&&", "|", "||", "<", ">"}
 #: options with a value of their own; the value must not be taken for a package
 _WITH_VALUE = {
     *("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-f", "--find-links"),
@@ -90,7 +94,7 @@ def wishes_of(lines: Iterable[str]) -> Wishes:
         try:
             words = shlex.split(line, comments=True)
         except ValueError as exc:
-            wishes.notes.append(f"the pip line `{plain(line)}` cannot be read ({exc}).")
+            wishes.notes.append(f"the pip line `{plain(_masked(line))}` cannot be read ({exc}).")
             continue
         if words[:1] in (["uninstall"], ["list"], ["freeze"], ["show"]):
             continue
@@ -100,6 +104,8 @@ def wishes_of(lines: Iterable[str]) -> Wishes:
 
 def _read(words: Iterator[str], wishes: Wishes) -> None:
     for word in words:
+        if word.startswith("#") or word in _ENDS:
+            return  # a comment, or another command, as the shell reads it
         if not word.startswith("-"):
             _package(word, wishes)
             continue
@@ -124,7 +130,7 @@ def _read(words: Iterator[str], wishes: Wishes) -> None:
 def _package(word: str, wishes: Wishes) -> None:
     if any(sign in word for sign in "${}\n\r\0"):
         wishes.notes.append(
-            f"the notebook's pip line installs `{plain(word)}`, which is filled in while it runs."
+            f"the notebook's pip line installs `{plain(_masked(word))}`, which is filled in while it runs."
         )
         return
     if word.startswith(("git+", "http://", "https://")):
@@ -164,7 +170,4 @@ def same(one: str, other: str) -> bool:
 def _masked(text: str) -> str:
     from kit.secret import redact
 
-    head, sign, tail = text.rpartition("@")
-    if sign and "://" in head:  # a URL with a user in it
-        text = head.partition("://")[0] + "://...@" + tail
-    return redact(text)
+    return redact(_USER.sub("://...@", text))

@@ -195,8 +195,8 @@ class _Collector:
                 )
             elif self._modules(key) & set(self.notebook):
                 unused.append(name)
-            else:
-                self._add(name)  # imported by nobody: a plug-in of another package
+            else:  # imported by nobody: a plug-in of another package
+                self._add(_proper(name))
         if unused:
             self.notes.append(
                 f"installed by the notebook and left out, because nothing that was kept imports it: "
@@ -208,7 +208,7 @@ class _Collector:
 
     def _of(self, wish: Wish) -> Line:
         if _is_installed(wish.name):
-            return line_of(wish.name, wish.extras, self.wishes.indexes)
+            return line_of(_proper(wish.name), wish.extras, self.wishes.indexes)
         return Line(wish.text)
 
 
@@ -271,6 +271,11 @@ def _is_installed(name: str) -> bool:
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return False
     return True
+
+
+def _proper(name: str) -> str:
+    """How an installed distribution spells its own name."""
+    return str(importlib.metadata.distribution(name).metadata["Name"] or name)
 
 
 def _from_url(url: str) -> str:
