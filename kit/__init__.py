@@ -41,6 +41,7 @@ __all__ = [
     "memory",
     "panel",
     "pods",
+    "report",
     "run",
     "samples",
     "serve",
@@ -69,13 +70,10 @@ from kit.api import (  # noqa: E402 - after the guard
     jobs,
     load,
     map,
-    memory,
-    panel,
     pods,
     run,
     samples,
     serve,
-    timeline,
     use,
     verify,
 )
@@ -95,6 +93,7 @@ from kit.errors import (  # noqa: E402
     UsageError,
 )
 from kit.job import Job, JobState, Wire  # noqa: E402
+from kit.looking import memory, panel, report, timeline  # noqa: E402
 from kit.pod import Pod  # noqa: E402
 from kit.secret import Secret  # noqa: E402
 

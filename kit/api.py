@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from kit.batch import Batch
     from kit.export import Bundle, Report
@@ -236,56 +234,6 @@ def pods(key: str | Secret | None = None, *, probe: bool = True) -> pandas.DataF
     from kit.podlist import listed
 
     return listed(key, probe=probe)
-
-
-def panel(*, all_sessions: bool = False) -> None:
-    """Show a live view of all jobs under the running cell: this session's, or all of the journal."""
-    from kit.views.panel import Panel
-
-    s = session()
-    Panel(s.store, s, all_sessions=all_sessions).show()
-
-
-def timeline(
-    *, handler: str | None = None, limit: int = 200, all_sessions: bool = False, ax: Any = None
-) -> Figure:
-    """Draw jobs by worker slot over time, with memory on the same axis.
-
-    Parameters
-    ----------
-    handler : str or None
-        Only this handler's jobs.
-    limit : int
-        The newest so many.
-    ax : Axes, pair of Axes or None
-        Draw into these (one: jobs only; two: jobs and memory); None makes a figure.
-
-    Returns
-    -------
-    Figure
-        It follows rcParams.
-    """
-    from kit.views.plots import timeline as draw
-
-    s = session()
-    return draw(
-        s.store,
-        session=None if all_sessions else s.session_id,
-        handler=handler,
-        limit=limit,
-        ax=ax,
-        reason=s.memory_reason,
-    )
-
-
-def memory(*, all_sessions: bool = False, ax: Axes | None = None) -> Figure:
-    """Draw memory over time: VRAM per device where there is a GPU, else this process's RSS."""
-    from kit.views.plots import memory as draw
-
-    s = session()
-    return draw(
-        s.store, session=None if all_sessions else s.session_id, ax=ax, reason=s.memory_reason
-    )
 
 
 def export(

@@ -9,7 +9,7 @@ from typing import Any
 from IPython.core.error import UsageError as MagicError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from kit import api
+from kit import api, looking
 from kit.errors import KitError, UsageError
 from kit.job import Job
 from kit.line import HelpAsked, options, parse, parser, read_json
@@ -134,7 +134,7 @@ class KitMagics(Magics):
     def _panel(self, words: list[str]) -> None:
         flags = _flags("panel", words, "--all")
         _no_more("panel", flags.rest)
-        api.panel(all_sessions="--all" in flags.given)
+        looking.panel(all_sessions="--all" in flags.given)
 
     def _export(self, words: list[str]) -> Any:
         words, files = _option(words, "--files")

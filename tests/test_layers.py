@@ -93,6 +93,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "intake",
             "line",
             "loading",
+            "looking",
             "magic",
         ),
         *(

@@ -41,20 +41,20 @@ def job_html(view: JobView) -> str:
         (
             '<div><span style="display:inline-block;width:8px;height:8px;border-radius:2px;'
             f'margin-right:8px;background:{colour}"></span><b>{view.state.value}</b> '
-            f"<b>job {safe(_id(view))}</b> {safe(_facts(view))}</div>"
+            f"<b>job {safe(_id(view))}</b> {safe(facts_of(view))}</div>"
         ),
     ]
-    error = _error_lines(view)
+    error = error_lines(view)
     if error:
         parts.append(f"<div>{safe(error[0])}</div>")
         if error[1]:
             parts.append(f'<pre style="{_CODE}">{safe(error[1])}</pre>')
-    text, at = _payload(view)
+    text, at = output_of(view)
     if text is not None:
-        tree = _tree(text, at)
-        parts += [_picture(text, node) for node in _media(tree)][:1]
-        parts.append(f'<pre style="{_CODE}">{safe(_lines_of(tree))}</pre>')
-    logs = _log_tail(view)
+        tree = tree_of(text, at)
+        parts += [_picture(text, node) for node in media_in(tree)][:1]
+        parts.append(f'<pre style="{_CODE}">{safe(lines_of(tree))}</pre>')
+    logs = log_tail(view)
     if logs:
         parts.append(f'<div style="{_SOFT}">printed</div><pre style="{_CODE}">{safe(logs)}</pre>')
     for finding in view.findings[:10]:
@@ -69,14 +69,14 @@ def job_html(view: JobView) -> str:
 
 def job_text(view: JobView) -> str:
     """The same as text."""
-    lines = [f"{view.state.value}  job {redact(_id(view))}  {redact(_facts(view))}"]
-    error = _error_lines(view)
+    lines = [f"{view.state.value}  job {redact(_id(view))}  {redact(facts_of(view))}"]
+    error = error_lines(view)
     if error:
         lines += [redact(part) for part in error if part]
-    text, at = _payload(view)
+    text, at = output_of(view)
     if text is not None:
-        lines.append(redact(_lines_of(_tree(text, at))))
-    logs = _log_tail(view)
+        lines.append(redact(lines_of(tree_of(text, at))))
+    logs = log_tail(view)
     if logs:
         lines += ["printed:", redact(logs)]
     for f in view.findings[:10]:
@@ -90,7 +90,8 @@ def _id(view: JobView) -> str:
     return codec.short_id(view.id).decode("utf-8", "replace")
 
 
-def _facts(view: JobView) -> str:
+def facts_of(view: JobView) -> str:
+    """Handler, times, peak and sizes in one line."""
     facts = [f"{view.handler} v{view.version}"]
     if view.execution_ms is not None:
         facts.append(duration(view.execution_ms))
@@ -108,7 +109,8 @@ def _facts(view: JobView) -> str:
     return " · ".join(facts)
 
 
-def _error_lines(view: JobView) -> tuple[str, str] | None:
+def error_lines(view: JobView) -> tuple[str, str] | None:
+    """What went wrong in one line, and its traceback; None if nothing did."""
     if view.error is not None:
         # "<class 'ValueError'>" as the SDK writes it
         kind = view.error.type.split("'")[1] if "'" in view.error.type else view.error.type
@@ -122,31 +124,35 @@ def _error_lines(view: JobView) -> tuple[str, str] | None:
     return None
 
 
-def _payload(view: JobView) -> tuple[str | None, list[int]]:
+def output_of(view: JobView) -> tuple[str | None, list[int]]:
     """What to show as the output: the output, else the chunks of the stream."""
     if view.done is not None:
         at = output_at(view.done)
         # a stream's own output is an empty list: the chunks are what a client gets
-        if at is not None and not (view.stream and view.done.endswith('"output":[]}')):
+        if at is not None and not (
+            view.stream and view.done[-20:].replace(" ", "").endswith('"output":[]}')
+        ):
             return view.done, at
     if view.stream:
         return stream_text(view.stream[:500]), []
     return None, []
 
 
-def _tree(text: str, at: list[int]) -> Any:
+def tree_of(text: str, at: list[int]) -> Any:
+    """The bounded preview of a payload, or of a part of it."""
     try:
         return json.loads(preview(text, limit_bytes=PREVIEW_BYTES, at=at))
     except PayloadError as error:
         return str(error)
 
 
-def _media(node: Any) -> Iterator[dict[str, Any]]:
+def media_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Pictures, sounds and films of a preview."""
     if isinstance(node, dict):
         if node["t"] == "media":
             yield node
         for child in node.get("v", ()):
-            yield from _media(child)
+            yield from media_in(child)
 
 
 def _picture(text: str, node: dict[str, Any]) -> str:
@@ -161,7 +167,8 @@ def _picture(text: str, node: dict[str, Any]) -> str:
     return f'<img alt="output" style="{style}" src="data:{found[0].mime};base64,{data}">'
 
 
-def _lines_of(tree: Any) -> str:
+def lines_of(tree: Any) -> str:
+    """A preview as a few dozen lines of text."""
     lines = list(_lines(tree, "", 0))
     if len(lines) > LINES:
         lines = [*lines[:LINES], f"… {plural(len(lines) - LINES, 'more line')}"]
@@ -213,7 +220,8 @@ def _leaf(node: Any) -> str:
     return f'"{node["head"][:100]} … {node["n"]:,} characters … {node["tail"][-20:]}"'
 
 
-def _log_tail(view: JobView) -> str:
+def log_tail(view: JobView) -> str:
+    """The end of what the handler printed."""
     text = last_drawn("".join(log.text for log in view.logs[-200:]))[-LOG_CHARS:]
     lines = text.splitlines()
     return "\n".join(lines[-LOG_LINES:])

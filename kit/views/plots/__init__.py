@@ -90,8 +90,8 @@ def timeline(
     UsageError
         ``ax`` is neither one nor two axes, or ``since`` has no time zone.
     """
-    runs = _runs(store, session=session, handler=handler, since=since, limit=limit)
-    setups = _setups(store, runs, session=session, since=since, whole=len(runs) != limit)
+    runs = runs_of(store, session=session, handler=handler, since=since, limit=limit)
+    setups = setups_beside(store, runs, session=session, since=since, whole=len(runs) != limit)
     if not runs and not setups:
         return _empty(ax, "No jobs yet. Run one: kit.run({...})")
     busy = [(run.submitted, run.end) for run in runs]
@@ -102,14 +102,14 @@ def timeline(
     lines: list[Line] = []
     if ax is None or not isinstance(ax, Axes):
         samples = store.samples(since=first - AROUND_S, until=last + AROUND_S, session=session)
-        lines = lines_of(_beside(samples, axis))
+        lines = lines_of(samples_beside(samples, axis))
     figure, jobs_ax, memory_axes = _axes(ax, len(lanes) + lanes_in(setups), lines)
-    edits = _edits(store, runs, session)
+    edits = edits_of(store, runs, session)
     several = len({run.row.handler for run in runs}) > 1
     for each in (jobs_ax, *memory_axes):
         axis.apply(each, labels=each is (jobs_ax, *memory_axes)[-1])
     draw_lanes(jobs_ax, lanes, axis, edits, several_handlers=several, setups=setups)
-    _draw_devices(memory_axes, lines, axis, reason, _peaks(runs))
+    _draw_devices(memory_axes, lines, axis, reason, peaks_of(runs))
     return figure
 
 
@@ -169,7 +169,7 @@ def memory(
 # -- what is drawn ----------------------------------------------------------------------------------
 
 
-def _runs(
+def runs_of(
     store: Store,
     *,
     session: str | None,
@@ -197,7 +197,7 @@ def _runs(
     return runs
 
 
-def _setups(
+def setups_beside(
     store: Store,
     runs: Sequence[Run],
     *,
@@ -251,7 +251,7 @@ def _chunk_times(store: Store, rows: Sequence[JobRow]) -> dict[str, list[float]]
     return found
 
 
-def _beside(samples: Sequence[Sample], axis: TimeAxis) -> list[Sample]:
+def samples_beside(samples: Sequence[Sample], axis: TimeAxis) -> list[Sample]:
     """Samples taken while something ran, or shortly before or after."""
     stretches = axis.stretches
     kept, index = [], 0
@@ -264,7 +264,7 @@ def _beside(samples: Sequence[Sample], axis: TimeAxis) -> list[Sample]:
     return kept
 
 
-def _peaks(runs: Sequence[Run]) -> list[Peak]:
+def peaks_of(runs: Sequence[Run]) -> list[Peak]:
     return [
         Peak(use.device, run.started, run.end, use.peak)
         for run in runs
@@ -273,7 +273,7 @@ def _peaks(runs: Sequence[Run]) -> list[Peak]:
     ]
 
 
-def _edits(store: Store, runs: Sequence[Run], session: str | None) -> list[HandlerVersion]:
+def edits_of(store: Store, runs: Sequence[Run], session: str | None) -> list[HandlerVersion]:
     """New versions of the handlers that are shown, after their first, in order of time."""
     shown = {run.row.handler for run in runs}
     known = sorted(store.handlers(session), key=lambda version: version.registered_at)

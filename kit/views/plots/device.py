@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MIB, GIB = 2**20, 2**30
 #: kinds of samples and what the legend calls them, in its order
-_NAMES = {
+KINDS = {
     "vram": "device used",
     "torch_reserved": "torch reserved",
     "torch_allocated": "torch allocated",
@@ -80,7 +80,7 @@ def lines_of(samples: Sequence[Sample]) -> list[Line]:
     lines: dict[tuple[int, str], list[Sample]] = {}
     for sample in chosen:
         lines.setdefault((sample.device, sample.kind), []).append(sample)
-    order = list(_NAMES)
+    order = list(KINDS)
     return [
         Line(kind, device, tuple(sorted(lines[device, kind], key=lambda sample: sample.time)))
         for device, kind in sorted(lines, key=lambda each: (each[0], order.index(each[1])))
@@ -129,7 +129,7 @@ def draw_memory(
     )
     lowest = min(sample.used_bytes for line in lines for sample in line.samples)
     totals = {s.total_bytes for line in lines for s in line.samples if s.total_bytes}
-    bottom, top = _limits(lowest, highest, totals, process=process)
+    bottom, top = limits_of(lowest, highest, totals, process=process)
     unit, unit_name = (GIB, "GiB") if top - bottom >= 4 * GIB or top >= 8 * GIB else (MIB, "MiB")
     for line in lines:
         _draw_line(ax, line, axis, look, several=len(devices) > 1, base=bottom)
@@ -154,7 +154,7 @@ def draw_memory(
 def _draw_line(
     ax: Axes, line: Line, axis: TimeAxis, look: Look, *, several: bool, base: float
 ) -> None:
-    name = _NAMES[line.kind]
+    name = KINDS[line.kind]
     if several:
         name = f"GPU {line.device} {name}"
     whole = line.kind in ("vram", "rss")
@@ -217,9 +217,10 @@ def _between(before: Sample, after: Sample, time: float) -> float:
     return before.used_bytes + (after.used_bytes - before.used_bytes) * share
 
 
-def _limits(
+def limits_of(
     lowest: float, highest: float, totals: set[int], *, process: bool
 ) -> tuple[float, float]:
+    """Lower and upper end of a memory axis, in bytes."""
     if totals:
         return 0.0, 1.06 * max(*totals, highest)
     if not process:

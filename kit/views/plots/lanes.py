@@ -113,7 +113,7 @@ def draw_lanes(
     edited = _draw_edits(ax, edits, axis, several_handlers=several_handlers)
     # the legend lies between the axes and its title
     pad = rcParams["axes.titlepad"] + _legend(ax, look, bars, hatched, edited=edited)
-    ax.set_title(_summary(lanes), loc="left", fontsize="medium", pad=pad)
+    ax.set_title(summary_of(lanes), loc="left", fontsize="medium", pad=pad)
 
 
 class _Bars:
@@ -320,7 +320,7 @@ def _legend(
     return legend_above(ax, handles, names)
 
 
-def _summary(lanes: Sequence[Lane]) -> str:
+def summary_of(lanes: Sequence[Lane]) -> str:
     """How many jobs of what, and how long they took."""
     rows = [run.row for lane in lanes for run in lane.runs]
     if not rows:

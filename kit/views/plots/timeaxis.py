@@ -66,10 +66,10 @@ class TimeAxis:
         """Set limits, ticks and the label of an x axis, and mark the breaks."""
         margin = MARGIN_SHARE * self.end
         ax.set_xlim(-margin, self.end + margin)
-        ticks, texts = self._ticks(_room(ax))
+        ticks, texts = self.ticks(_room(ax))
         ax.set_xticks(ticks, texts if labels else [""] * len(ticks))
         if labels:
-            ax.set_xlabel(self._label())
+            ax.set_xlabel(self.label())
         for index in range(1, len(self.stretches)):
             self._mark_break(ax, self.positions[index] - self.break_width / 2)
 
@@ -91,7 +91,7 @@ class TimeAxis:
             zorder=5,
         )
 
-    def _ticks(self, room: float) -> tuple[list[float], list[str]]:
+    def ticks(self, room: float) -> tuple[list[float], list[str]]:
         """Positions and labels; ``room`` is how many characters fit along the axis."""
         per_character = self.end * (1 + 2 * MARGIN_SHARE) / room
         step = _step(9 * per_character)
@@ -113,7 +113,7 @@ class TimeAxis:
         ticks = sorted(x for x, _ in begins + others)
         return ticks, [labels.get(x, "") for x in ticks]
 
-    def _label(self) -> str:
+    def label(self) -> str:
         first, last = self.stretches[0][0], self.stretches[-1][1]
         day = _utc(first).strftime("%Y-%m-%d")
         if len(self.stretches) == 1:
