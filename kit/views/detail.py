@@ -70,10 +70,15 @@ def output_at(done: str) -> list[int] | None:
     """Where ``output`` lies in the final body, as a path for ``preview``; None if it has none."""
     if done.startswith(_OUTPUT_FIRST):
         return [0]
-    top = json.loads(preview(done, limit_bytes=20_000))
-    if not isinstance(top, dict) or top.get("t") != "object" or "output" not in top["k"]:
+    return key_at(done, "output")
+
+
+def key_at(text: str, key: str) -> list[int] | None:
+    """Where a key of an object lies, as a path for ``preview``; None if it has no such key."""
+    top = json.loads(preview(text, limit_bytes=20_000))
+    if not isinstance(top, dict) or top.get("t") != "object" or key not in top["k"]:
         return None
-    return [len(top["k"]) - 1 - top["k"][::-1].index("output")]
+    return [len(top["k"]) - 1 - top["k"][::-1].index(key)]
 
 
 def stream_text(stream: Sequence[str]) -> str:

@@ -160,8 +160,9 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
         Path(name).chmod(0o666 & ~mask)
         Path(name).replace(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if name is not None:
             with contextlib.suppress(OSError):
                 Path(name).unlink()
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from None
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be written: {why}.") from None

@@ -8,7 +8,7 @@ from kit.events import JobView
 from kit.payload import RUN_LIMIT_BYTES
 from kit.rows import JobRow
 from kit.views import codec
-from kit.views.detail import input_at
+from kit.views.detail import key_at
 from kit.views.jobstatic import (
     error_lines,
     lines_of,
@@ -130,7 +130,7 @@ def _output(view: JobView, budget: Budget) -> str:
 def _input(view: JobView, budget: Budget) -> str:
     if view.request is None:
         return '<h3>Input</h3><p class="soft">no longer stored</p>'
-    tree = tree_of(view.request, input_at(view.request))
+    tree = tree_of(view.request, key_at(view.request, "input") or [])
     count = len(view.request.encode("utf-8", "replace"))
     return (
         f'<h3>Input <span class="soft">{size(count)}</span></h3>'
