@@ -439,6 +439,11 @@ def test_a_model_that_the_page_has_closed_is_made_anew(front: FrontEnd) -> None:
     first = front.run(HANDLER)
     closed = first.outputs[0]["data"][WIDGET]["model_id"]
     front.close_comm(closed)
+    # it is heard on a thread of its own, at some time
+    front.run(
+        "import comm, time\n"
+        f"while {closed!r} in comm.get_comm_manager().comms:\n    time.sleep(0.01)"
+    )
     again = front.run(HANDLER)
     assert again.outputs[0]["data"][WIDGET]["model_id"] != closed
     card = front.card_of(again)
