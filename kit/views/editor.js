@@ -256,8 +256,7 @@ class Editor {
 
   drawSize(n) {
     const [run, sync] = this.state.limits;
-    const over = n > (sync ?? run) ? `${bytes(n)}: RunPod takes ${bytes(sync ?? run)} at most` : n > run ? `${bytes(n)}: too large for /run, /runsync takes ${bytes(sync)}` : "";
-    this.size.replaceChildren(...(over ? [make("span", "kit-over-text", over)] : [sizeBar(n, run, "/run")]));
+    this.size.replaceChildren(sizeBar(n, [[run, "/run"], [sync, "/runsync"]]));
   }
 
   /** What the handler reads; a click puts the field into the text, or the caret to it. */

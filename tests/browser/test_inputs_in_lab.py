@@ -86,7 +86,7 @@ class Hands:
         self.page.keyboard.insert_text(text)
 
     def button(self, text: str) -> Any:
-        return self.card.locator("button:visible", has_text=text)
+        return self.card.get_by_role("button", name=text, exact=True)
 
     def ended(self, count: int, word: str = "completed") -> None:
         self.card.locator(".kit-counts", has_text=f"{count} {word}").wait_for()
@@ -157,7 +157,7 @@ def test_from_a_mistyped_input_to_an_export(
     assert pause_ms < 3_000  # 0.2 s on a quiet machine
     assert len(hands.area.input_value()) < 200
     hands.status("Valid")
-    assert "too large for /run" in hands.card.locator(".kit-editor-size").inner_text()
+    assert "over the limit of /run" in hands.card.locator(".kit-editor-size").inner_text()
     hands.button("Run").click()
     hands.ended(4)
 
