@@ -15,7 +15,7 @@ from kit.preview import preview
 from kit.redraw import last_drawn
 from kit.secret import redact
 from kit.views.aside import NEAR_CHARS
-from kit.views.feed import Message
+from kit.views.feed import Message, shown
 
 #: parts of one message, in bytes: together below what a browser draws without a pause
 OUTPUT_BYTES, STREAM_BYTES, INPUT_BYTES, WIRE_BYTES = 80_000, 30_000, 180_000, 55_000
@@ -33,11 +33,11 @@ def job_message(generation: int, index: int, view: JobView) -> Message:
         "t": "job",
         "g": generation,
         "i": index,
-        "id": redact(view.id[:200]),
+        "id": shown(view.id[:200]),
         "state": view.state.value,
         "final": view.state.final,
         "error": None,
-        "lost": None if view.lost is None else _middle(redact(view.lost), MESSAGE_CHARS),
+        "lost": None if view.lost is None else _middle(shown(view.lost), MESSAGE_CHARS),
         "progress": _last_progress(view),
         "stream": _stream(view),
         "logs": logs,
@@ -45,15 +45,14 @@ def job_message(generation: int, index: int, view: JobView) -> Message:
         "has_input": view.request is not None,
         "output_dropped": view.done is None and view.state.value == "COMPLETED",
         "findings": [
-            [f.code, redact(f.sentence), redact(f.place), redact(f.remedy)]
-            for f in view.findings[:50]
+            [f.code, shown(f.sentence), shown(f.place), shown(f.remedy)] for f in view.findings[:50]
         ],
     }
     if view.error is not None:
         content["error"] = {
-            "type": view.error.type[:300],
-            "message": _middle(redact(view.error.message), MESSAGE_CHARS),
-            "traceback": _middle(redact(view.error.traceback), TRACE_CHARS),
+            "type": shown(view.error.type[:300]),
+            "message": _middle(shown(view.error.message), MESSAGE_CHARS),
+            "traceback": _middle(shown(view.error.traceback), TRACE_CHARS),
         }
     if view.done is not None:
         if len(view.done) > NEAR_CHARS:
@@ -121,14 +120,14 @@ def _ends(stream: Sequence[str]) -> list[str]:
         room -= len(chunk)
         if room < 0:
             break
-        kept.append(redact(chunk))
+        kept.append(shown(chunk))
     return kept
 
 
 def _last_progress(view: JobView) -> str | None:
     if not view.progress:
         return None
-    return redact(view.progress[-1]) if len(view.progress[-1]) <= 4096 else '"…"'
+    return shown(view.progress[-1]) if len(view.progress[-1]) <= 4096 else '"…"'
 
 
 def _logs(logs: Sequence[Log]) -> tuple[list[list[str]], str | None]:
@@ -146,7 +145,7 @@ def _logs(logs: Sequence[Log]) -> tuple[list[list[str]], str | None]:
             kept.append([log.stream, text])
     kept.reverse()
     cut = None if total <= LOG_CHARS else f"The last {LOG_CHARS:,} of {total:,} characters."
-    return [[stream, redact(last_drawn(text))] for stream, text in kept], cut
+    return [[stream, shown(last_drawn(text))] for stream, text in kept], cut
 
 
 def _middle(text: str, limit: int) -> str:

@@ -53,6 +53,14 @@ class Message(NamedTuple):
         return len(json.dumps(self.content)) + sum(map(len, self.buffers))
 
 
+def shown(text: str) -> str:
+    """Text for the page: keys masked, half characters (lone surrogates) written out.
+
+    A message with a half character cannot be sent at all.
+    """
+    return redact(text).encode("utf-8", "backslashreplace").decode()
+
+
 class Feed:
     """Jobs and memory of one view.
 
@@ -317,11 +325,11 @@ class _Live:
     def add(self, event: Event) -> None:
         if isinstance(event.data, Log):
             text = event.data.text
-            self._keep("logs", [event.data.stream, redact(text[:MAX_LIVE_TEXT])], len(text))
+            self._keep("logs", [event.data.stream, shown(text[:MAX_LIVE_TEXT])], len(text))
         elif event.payload is not None and isinstance(event.data, Chunk):
-            self._keep("chunks", redact(event.payload[:MAX_LIVE_TEXT]), len(event.payload))
+            self._keep("chunks", shown(event.payload[:MAX_LIVE_TEXT]), len(event.payload))
         elif event.payload is not None and len(event.payload) <= 4096:
-            self.content["progress"] = redact(event.payload)
+            self.content["progress"] = shown(event.payload)
 
     def _keep(self, what: str, value: object, size: int) -> None:
         self._left -= size

@@ -11,10 +11,9 @@ from typing import Any
 from kit.errors import PayloadError
 from kit.events import JobView
 from kit.inspector import Answer, Ask
-from kit.secret import redact
 from kit.views.aside import aside
 from kit.views.detail import INPUT_BYTES, OUTPUT_BYTES, WIRE_BYTES, size_of, stream_text
-from kit.views.feed import Message
+from kit.views.feed import Message, shown
 
 #: what a page may ask for
 KINDS = frozenset({"input", "wire", "tree", "more", "media", "slice", "search"})
@@ -101,7 +100,7 @@ def _wire(view: JobView) -> Answer:
     """What RunPod's worker would post for a job."""
     content: dict[str, Any] = {}
     if view.lost is not None:
-        content["lost"] = redact(view.lost)[:_MESSAGE_CHARS]
+        content["lost"] = shown(view.lost)[:_MESSAGE_CHARS]
     texts = {} if view.done is None else {"done": view.done}
     for name, start, posted in (
         ("stream", '{"output":', view.stream),
