@@ -102,7 +102,12 @@ class Places:
             lambda: Server(address, pod.ca),
             pod.kernel or identity,
             Who(secrets.token_hex(16), identity, words, pod.share),
-            Hooks(session.record.cells, session.intake.new_key, session.store.append_samples),
+            Hooks(
+                session.record.cells,
+                session.intake.new_key,
+                session.store.append_samples,
+                lambda: len(session.sampler.devices),
+            ),
             pace,
         )
         try:

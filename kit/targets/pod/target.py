@@ -65,6 +65,7 @@ class PodTarget:
         #: why it does not answer at the moment; empty while it does
         self.trouble = "it is not connected yet."
         self._opening: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
         self._entries: dict[str, Entry] = {}
         self._chars = 0
@@ -136,9 +137,11 @@ class PodTarget:
     async def _close(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self.tether is not None:
             await self.tether.close()
             await self.tether.server.close()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -203,7 +206,9 @@ class PodTarget:
             self._chars = 0
             tether, self.tether = self.tether, None
             if tether is not None and not self._closed:
-                self._loop.create_task(self._leave(tether))
+                leaving = self._loop.create_task(self._leave(tether))
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
                 self._loop.call_soon(self._pump)
 
     async def _leave(self, tether: Tether) -> None:
@@ -280,7 +285,7 @@ class PodTarget:
     def _event(self, letter: Letter) -> None:
         key, attempt, kind_text, at, data = letter.head
         kind = EventKind(kind_text)
-        told = _masked(codec.decode(kind, data))
+        told = self._ours(codec.decode(kind, data))
         event = Event(JobKey(key), attempt, kind, self._local(at), told, letter.text)
         entry = self._entries.get(key)
         if entry is not None and entry.attempt == attempt:
@@ -291,24 +296,30 @@ class PodTarget:
         else:
             self.setups.heard(event)
 
+    def _ours(self, data: Data) -> Data:
+        """Without the keys that this machine knows, and with GPUs as they are numbered here."""
+        if isinstance(data, Log):
+            return replace(data, text=redact(data.text))
+        if isinstance(data, Ended):
+            memory = tuple(replace(use, device=self._device(use.device)) for use in data.memory)
+            error = data.error
+            if error is not None:
+                error = replace(
+                    error, message=redact(error.message), traceback=redact(error.traceback)
+                )
+            return replace(data, memory=memory, error=error)
+        return data
+
+    def _device(self, device: int) -> int:
+        return device if device < 0 else device + self._hooks.gpus()
+
     def _sampled(self, letter: Letter) -> None:
         samples = [
-            Sample(self._local(at), kind, device, used, total, utilization)
+            Sample(self._local(at), kind, self._device(device), used, total, utilization)
             for at, kind, device, used, total, utilization in letter.head
         ]
         with contextlib.suppress(KitError):  # a chart with a gap is better than no jobs
             self._hooks.samples(samples)
-
-
-def _masked(data: Data) -> Data:
-    """Without the keys that this machine knows; the pod has masked those that it knows."""
-    if isinstance(data, Log):
-        return replace(data, text=redact(data.text))
-    if isinstance(data, Ended) and data.error is not None:
-        error = data.error
-        error = replace(error, message=redact(error.message), traceback=redact(error.traceback))
-        return replace(data, error=error)
-    return data
 
 
 def _failed(why: str) -> Outcome:

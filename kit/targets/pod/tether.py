@@ -30,6 +30,8 @@ _OLDEST_PYTHON = (3, 10)
 #: messages to the pod are at least so far apart; what is to be said meanwhile goes in one
 _PACE_S = 0.003
 _ACK_S = 0.03
+#: beats without a word from the kernel after which the connection is made again
+_DEAF = 3
 _ACK_BYTES = 2 << 20
 _MESSAGE_BYTES = 4 << 20
 
@@ -124,7 +126,7 @@ class Tether:
         self._ack_timer: asyncio.TimerHandle | None = None
         self._unacked_bytes = 0
         self._up = False
-        self._died = ""
+        self._heard_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self.clock = Clock()
         self.kernel_id = ""
@@ -294,6 +296,7 @@ class Tether:
 
     def _heard(self, content: dict[str, Any], buffers: Sequence[bytes]) -> None:
         op = content["op"]
+        self._heard_at = time.monotonic()
         if op in ("welcome", "refused"):
             if self._welcome is not None and not self._welcome.done():
                 self._welcome.set_result(content)
@@ -363,7 +366,11 @@ class Tether:
         """Keep proxies from thinking nobody is there, and the two clocks together."""
         while True:
             await asyncio.sleep(self._pace.beat_s)
-            if self._up:
+            if self._up and time.monotonic() - self._heard_at > _DEAF * self._pace.beat_s:
+                # the server answers pings of the websocket also for a kernel that it has ended;
+                # to connect again is to ask whether there is one
+                await self._wire.drop()
+            elif self._up:
                 with contextlib.suppress(Away):
                     content = {
                         "op": "ping", "owner": self._who.owner, "sent": time.time(),
