@@ -40,6 +40,7 @@ class CardView {
     for (const stop of this.stops) stop();
     this.timeline.close();
     this.list.close();
+    this.filter.stop();
   }
 
   restyle() {

@@ -29,8 +29,9 @@ __all__ = ["Card", "show_job"]
 ANSWER_S = 3.0
 #: seconds without a cell and without a job before the picture is drawn
 IDLE_S = 1.0
-#: seconds between two renewals of the static table
-RENEW_S = 1.0
+#: seconds between two renewals of the static table, and while a live card hides it: it matters then
+#: only if the kernel dies, and is renewed at rest in any case
+RENEW_S, RENEW_HIDDEN_S = 1.0, 5.0
 NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
     "installed where the Jupyter server runs; then reload this page once and run the cell again."
@@ -228,7 +229,8 @@ class Face:
         if self._table is None:
             return
         self._stale = True
-        if self._live.feed.table.live or time.monotonic() - self._renewed_at < RENEW_S:
+        pause = RENEW_HIDDEN_S if self._live.seen else RENEW_S
+        if self._live.feed.table.live or time.monotonic() - self._renewed_at < pause:
             self._when_at_rest()
             return
         self._renew()

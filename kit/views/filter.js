@@ -149,7 +149,8 @@ class FilterBand {
     this.element.setAttribute("role", "search");
     this.element.setAttribute("aria-label", "Filter jobs");
     this.element.hidden = true;
-    this.text = make("input", "kit-field kit-find");
+    this.element.setAttribute("data-lm-suppress-shortcuts", "true");
+    this.text = make("input", "kit-filter-field kit-filter-text");
     this.text.type = "search";
     this.text.placeholder = "Text in ids, inputs, outputs, logs";
     this.text.setAttribute("aria-label", "Text in ids, inputs, outputs, logs and errors");
@@ -162,22 +163,28 @@ class FilterBand {
     this.count.setAttribute("role", "status");
     this.clear = button("kit-tool", "Clear", () => board.filter.clear());
     this.element.append(this.text, this.state, this.handler, this.version, this.target, this.count, this.clear);
-    // JupyterLab's single-key commands must not take what is typed here
-    this.element.addEventListener("keydown", (event) => this.key(event));
+    // on the window and before anybody else: JupyterLab takes escape and single keys for its own
+    this.onKey = (event) => this.key(event);
+    window.addEventListener("keydown", this.onKey, true);
     this.shortcut = button("kit-tool", "Filter", () => this.toggle());
     this.shortcut.title = "Show only some jobs (/)";
     this.draw();
   }
 
   choice(what, change) {
-    const select = make("select", "kit-field");
+    const select = make("select", "kit-filter-field");
     select.setAttribute("aria-label", `Only this ${what}`);
     select.addEventListener("change", () => this.board.filter.set(change(select.value)));
     return select;
   }
 
+  stop() {
+    window.removeEventListener("keydown", this.onKey, true);
+  }
+
   key(event) {
-    event.stopPropagation();
+    if (!this.element.contains(document.activeElement) || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.stopImmediatePropagation();
     if (event.key !== "Escape") return;
     event.preventDefault();
     if (this.board.filter.active) this.board.filter.clear();
@@ -204,7 +211,8 @@ class FilterBand {
 
   draw() {
     const { filter, jobs, names, panel } = this.board;
-    this.element.hidden = !(this.open || filter.active);
+    this.open ||= filter.active; // by a click on a count, or in another view of this card
+    this.element.hidden = !this.open;
     this.shortcut.setAttribute("aria-pressed", String(!this.element.hidden));
     if (this.element.hidden) return;
     if (this.text.value !== filter.text) this.text.value = filter.text;

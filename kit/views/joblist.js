@@ -14,7 +14,7 @@ class JobList {
     this.board = board;
     this.select = select;
     this.voice = voice;
-    this.element = make("section", "kit-list");
+    this.element = make("section", "kit-joblist");
     this.element.setAttribute("aria-label", "Jobs as a table");
     const table = make("table");
     const head = make("tr");
@@ -72,7 +72,7 @@ class JobList {
     let line = this.lines[n];
     if (!line) {
       const row = make("tr");
-      const pick = button("kit-pick", "", () => this.select(line.job));
+      const pick = button("kit-joblist-pick", "", () => this.select(line.job));
       const cells = texts.map((_, k) => (k ? make("td") : make("th")));
       cells[0].scope = "row";
       cells[0].append(pick);

@@ -147,8 +147,8 @@ function drawLane(g, jobs, lane, axis, y, now, look, faint = false) {
       if (bars.state[b] !== state) continue;
       const x0 = bars.x0[b];
       const wide = bars.x1[b] - x0;
-      // a hair of space keeps neighbours apart
-      if (wide <= 6) g.fillRect(x0, top, Math.max(1.5, wide - 0.5), BAR_PX);
+      // a hair of space keeps neighbours apart; narrow ones stand on whole pixels, or they are a blur
+      if (wide <= 6) g.fillRect(Math.round(x0), top, Math.max(2, Math.round(wide - 0.5)), BAR_PX);
       else {
         if (!rounded) g.beginPath();
         rounded = true;
@@ -171,7 +171,7 @@ function markNarrow(g, state, top, look) {
   if (!high) return;
   for (let b = 0; b < bars.n; b += 1) {
     const wide = bars.x1[b] - bars.x0[b];
-    if (bars.state[b] === state && wide < SIGN_FROM_PX) g.fillRect(bars.x0[b] - 0.5, top + y, wide + 0.5, high);
+    if (bars.state[b] === state && wide < SIGN_FROM_PX) g.fillRect(Math.round(bars.x0[b]), top + y, Math.ceil(wide), high);
   }
 }
 

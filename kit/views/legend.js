@@ -98,7 +98,7 @@ class Legend {
     this.toggle.setAttribute("aria-expanded", "false");
     this.items = SIGNS.map(([text, sign, occurs]) => {
       const item = make("li");
-      const canvas = make("canvas", "kit-sign");
+      const canvas = make("canvas", "kit-legend-sign");
       canvas.setAttribute("aria-hidden", "true");
       item.append(canvas, make("span", "", text));
       this.element.append(item);
