@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,7 @@ def export(
     handler: str | Handler | None = None,
     overwrite: bool = False,
     verify: bool = True,
+    clean_env: bool = False,
     files: Iterable[str] | None = None,
     base_image: str | None = None,
     env: Mapping[str, str] | None = None,
@@ -262,6 +264,9 @@ def export(
     verify : bool
         Run recorded jobs through the file in a real worker process and compare what it posts with
         the notebook's ``job.wire``.
+    clean_env : bool
+        Prove it in a virtual environment of its own, with what its requirements.txt says and runpod;
+        made once for the same requirements, with pip and the package index.
     files : iterable of str or None
         Which parts to write beside ``handler.py`` and what it imports: ``requirements``,
         ``dockerfile`` (with ``.dockerignore``), ``test_input``, ``hub`` (``.runpod/hub.json`` and
@@ -292,7 +297,8 @@ def export(
     from kit.export.choices import choose
 
     choices = choose(files, base_image, env, packages, requirements)
-    return session().export_to(path, handler, overwrite, verify, choices)
+    say = _say(clean_env)
+    return session().export_to(path, handler, overwrite, verify, choices, clean_env=say)
 
 
 def load(
@@ -407,6 +413,7 @@ def verify(
     relative: float = 0.0,
     absolute: float = 0.0,
     image: float = 0.0,
+    clean_env: bool = False,
 ) -> Report:
     """Prove a worker: run recorded jobs through real ``python -u handler.py`` and compare; blocks.
 
@@ -424,6 +431,9 @@ def verify(
         How far numbers may be apart, as in ``math.isclose``; 0 wants them the same.
     image : float
         How far the pixels of two pictures may be apart on average, 0 to 255.
+    clean_env : bool
+        Run the worker in a virtual environment of its own, with what its requirements.txt says and
+        runpod; made once for the same requirements, with pip and the package index.
 
     Returns
     -------
@@ -437,4 +447,15 @@ def verify(
     """
     from kit.export.compare import Tolerance
 
-    return session().verify(path, handler, Tolerance(relative, absolute, image))
+    tolerance = Tolerance(relative, absolute, image)
+    return session().verify(path, handler, tolerance, clean_env=_say(clean_env))
+
+
+def _say(wanted: bool) -> Callable[[str], None] | None:
+    """Where pip's progress goes: under the cell."""
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    return say if wanted else None

@@ -1,4 +1,4 @@
-"""``kit load|serve|test`` from a shell. Exit codes fit for CI: 0 good, 1 a job or check failed, 2 usage."""
+"""``kit export|load|serve|test`` from a shell. Exit codes fit for CI: 0 good, 1 a job or check failed, 2 usage."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kit.serving import Serving
 
 GOOD, FAILED, USAGE = 0, 1, 2
+_CLEAN_ENV = (
+    "in a virtual environment with what requirements.txt says and runpod, made by pip and kept"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +46,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kit", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    export = verbs.add_parser(
+        "export",
+        help="run a notebook from the top in a kernel of its own, then export its handler",
+        description="Exit code 0: exported and proven. 1: a cell, a %%handler cell's job, a check or "
+        "the proof failed. 2: usage. The notebook's file is only read.",
+    )
+    export.set_defaults(run=_export)
+    export.add_argument("path", metavar="notebook", help="the .ipynb file")
+    export.add_argument(
+        "-o", "--output", default="worker", metavar="FOLDER", help="what to write (default: worker)"
+    )
+    export.add_argument(
+        "--handler", metavar="NAME", help="which (default: the one registered last)"
+    )
+    export.add_argument(
+        "--overwrite", action="store_true", help="also over files of the bundle that were edited"
+    )
+    export.add_argument("--no-verify", action="store_true", help="write only, prove nothing")
+    export.add_argument("--clean-env", action="store_true", help=f"prove {_CLEAN_ENV}")
+    export.add_argument("--kernel", metavar="NAME", help="default: the notebook's, else python3")
+    export.add_argument(
+        "--cell-timeout", type=_amount, metavar="SECONDS", help="for each cell (default: no limit)"
+    )
+    export.add_argument(
+        "--job-timeout", type=_amount, default=600.0, metavar="SECONDS",
+        help="how long to wait for jobs that run on behind the last cell (default: 600)",
+    )  # fmt: skip
+    export.add_argument(
+        "--json", action="store_true", help="one line of JSON on stdout instead of text"
+    )
     serve = verbs.add_parser(
         "serve", help="a RunPod endpoint on this machine, with real workers behind it"
     )
@@ -68,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--handler", metavar="NAME", help="whose recorded jobs (default: the exported)"
     )
+    test.add_argument("--clean-env", action="store_true", help=f"run it {_CLEAN_ENV}")
     near = test.add_argument_group(
         "tolerances", "Outputs must be the same unless one of these allows for a difference."
     )
@@ -93,6 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _amount(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
@@ -111,18 +149,50 @@ def _load(given: argparse.Namespace) -> int:
     return GOOD
 
 
+# -- export ---------------------------------------------------------------------------------------
+
+
+def _export(given: argparse.Namespace) -> int:
+    from kit.headless import Headless, run_headless
+
+    outcome = run_headless(
+        Headless(
+            notebook=Path(given.path), output=Path(given.output), handler=given.handler,
+            overwrite=given.overwrite, verify=not given.no_verify, clean_env=given.clean_env,
+            kernel=given.kernel, cell_timeout_s=given.cell_timeout, jobs_timeout_s=given.job_timeout,
+        ),
+        _tell,
+    )  # fmt: skip
+    bundle = dict(outcome.bundle)
+    text = bundle.pop("text", "")
+    if given.json:
+        cells = [{"number": c.number, "seconds": round(c.seconds, 3)} for c in outcome.cells]
+        facts = {"ok": not outcome.problems, "notebook": given.path, "problems": outcome.problems}
+        print(json.dumps({**facts, "cells": cells, "jobs": outcome.jobs, "bundle": bundle}))
+    elif text:
+        print(text)
+    for problem in outcome.problems:
+        print(f"kit export: {problem}", file=sys.stderr)
+    return USAGE if outcome.usage else FAILED if outcome.problems else GOOD
+
+
 # -- test -----------------------------------------------------------------------------------------
 
 
 def _test(given: argparse.Namespace) -> int:
+    from kit.cleanenv import clean_play
+    from kit.emulator.replay import play
     from kit.export.compare import Tolerance
     from kit.store import Store
     from kit.verifying import verify_folder
 
     tolerance = Tolerance(given.relative, given.absolute, given.image)
+    player = clean_play(_tell) if given.clean_env else play
     store = Store.open()
     try:
-        report = verify_folder(Path(given.path), store, given.handler, lambda: None, tolerance)
+        report = verify_folder(
+            Path(given.path), store, given.handler, lambda: None, tolerance, player
+        )
     finally:
         store.close()
     print(report)

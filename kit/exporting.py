@@ -13,8 +13,10 @@ from kit.errors import KitError
 from kit.handler import Handler
 
 if TYPE_CHECKING:
+    from kit.cleanenv import Say
     from kit.export import ExportRequest
     from kit.export.choices import Choices
+    from kit.posted import Play
     from kit.session import Session
 
 _CELL_RUNS = (
@@ -29,9 +31,9 @@ def request_of(
     overwrite: bool,
     verify: bool,
     choices: Choices | None = None,
+    play: Play | None = None,
 ) -> ExportRequest:
     """What an export is made from, of what this session has recorded."""
-    from kit.emulator.replay import play
     from kit.export import ExportRequest
     from kit.export.choices import ALL
     from kit.source.saved import compared, saved_path
@@ -48,12 +50,23 @@ def request_of(
         overwrite=overwrite,
         verify=verify,
         fits=session.second_copy_fits,
-        play=play,
+        play=play or player(None),
         session=session.session_id,
         choices=choices or ALL,
         folder=session.folder(),
         namespace=session.namespace,
     )
+
+
+def player(clean_env: Say | None) -> Play:
+    """What runs the workers of a proof: in an environment of their own if pip has somebody to tell."""
+    if clean_env is None:
+        from kit.emulator.replay import play
+
+        return play
+    from kit.cleanenv import clean_play
+
+    return clean_play(clean_env)
 
 
 def draft(session: Session, handler: str, path: str, done: Callable[[ExportDraft], None]) -> None:

@@ -85,12 +85,15 @@ class Replay:
         All of it, the cold start included.
     cold_start_s : float or None
         From the first worker's start to its first job-take; None if none got there.
+    where : str
+        Where the workers ran if not in this environment, as the end of a sentence.
     """
 
     played: tuple[Played, ...]
     why: str
     seconds: float
     cold_start_s: float | None
+    where: str = ""
 
 
 #: folder, cases, seconds to load, seconds for all jobs; blocks

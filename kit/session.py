@@ -47,6 +47,7 @@ from kit.worker import Worker
 if TYPE_CHECKING:
     import pandas
 
+    from kit.cleanenv import Say
     from kit.export import Bundle, Report
     from kit.export.choices import Choices
     from kit.export.compare import Tolerance
@@ -337,25 +338,34 @@ class Session:
         overwrite: bool = False,
         verify: bool = True,
         choices: Choices | None = None,
+        *,
+        clean_env: Say | None = None,
     ) -> Bundle:
-        """Export a handler with what this session has recorded."""
+        """Export a handler with what this session has recorded; see ``kit.export``.
+
+        ``clean_env`` is where pip's progress goes; None proves in this environment.
+        """
         from kit.export import export
 
-        return export(exporting.request_of(self, path, handler, overwrite, verify, choices))
+        player = exporting.player(clean_env)
+        return export(exporting.request_of(self, path, handler, overwrite, verify, choices, player))
 
     def verify(
         self,
         path: str | os.PathLike[str],
         handler: str | Handler | None = None,
         tolerance: Tolerance | None = None,
+        *,
+        clean_env: Say | None = None,
     ) -> Report:
-        """See ``kit.verify``."""
+        """See ``kit.verify``; ``clean_env`` as in :meth:`export_to`."""
         from kit.verifying import verify_folder
 
         name = None if handler is None else self.handler(handler).name
         return verify_folder(
-            self.folder() / os.fspath(path), self.store, name, self.second_copy_fits, tolerance
-        )
+            self.folder() / os.fspath(path), self.store, name, self.second_copy_fits, tolerance,
+            exporting.player(clean_env),
+        )  # fmt: skip
 
     def serve(
         self,

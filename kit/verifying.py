@@ -13,6 +13,7 @@ from kit.export.inputs import inputs_beside
 from kit.export.place import about
 from kit.export.report import Report
 from kit.export.verify import MAX_JOBS, verify
+from kit.posted import Play
 from kit.store import Store
 
 
@@ -22,6 +23,7 @@ def verify_folder(
     handler: str | None,
     fits: Callable[[], str | None],
     tolerance: Tolerance | None = None,
+    play: Play = play,
 ) -> Report:
     """Run a folder's handler in a real worker on what the journal and the folder have for it.
 
@@ -34,6 +36,8 @@ def verify_folder(
         the session and version that the folder was exported from.
     fits : callable
     tolerance : Tolerance or None
+    play : callable
+        Runs cases through real workers.
 
     Raises
     ------

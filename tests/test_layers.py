@@ -109,7 +109,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "status",
         ),
         *("verifying", "waiting"),
-        "workerfile",
+        *("cleanenv", "headless", "inkernel", "workerfile"),
     ),
 }
 #: which rooms a room may import besides itself
@@ -123,6 +123,10 @@ BELOW = {
 }
 #: where a package that is not the standard library may be imported
 EDGE = {
+    "jupyter_client": ("headless",),
+    "jupyter_core": ("headless",),
+    "nbclient": ("headless",),
+    "nbformat": ("headless",),
     "PIL": ("export.images",),
     "IPython": ("extension", "magic", "notebook", "source", "views"),
     "aiohttp": ("emulator", "podlist", "runpod_api", "targets.pod"),
@@ -130,7 +134,7 @@ EDGE = {
     "ipywidgets": ("views",),
     "matplotlib": ("views.plots",),
     "nest_asyncio2": ("debugging",),
-    "packaging": ("export",),
+    "packaging": ("cleanenv", "export"),
     "pandas": ("views.frame",),
     "psutil": ("gpu", "rss", "sampler"),
     "pyflakes": ("export",),

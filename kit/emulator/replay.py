@@ -24,7 +24,11 @@ _SETTINGS = Settings(
 
 
 def play(
-    folder: Path, cases: Sequence[Case], load_timeout_s: float, jobs_timeout_s: float
+    folder: Path,
+    cases: Sequence[Case],
+    load_timeout_s: float,
+    jobs_timeout_s: float,
+    python: Path | None = None,
 ) -> Replay:
     """Run cases through ``python -u handler.py`` in a folder.
 
@@ -40,17 +44,22 @@ def play(
         Seconds until the first worker must have asked for a job.
     jobs_timeout_s : float
         Seconds for all jobs after that.
+    python : Path or None
+        The interpreter; None is this one. Another's environment is its own: ``PYTHONPATH`` and the
+        user's packages are not for it.
     """
     began = time.monotonic()
     server = Server()
     server.start()
     endpoint = Endpoint("verify", _SETTINGS)
+    command = None if python is None else [str(python), "-E", "-s", "-u", "handler.py"]
 
     async def submit() -> tuple[Pool, list[Ticket]]:
         server.add(endpoint)
         tickets = [endpoint.submit(json.loads(c.request), sync=False, id=c.id) for c in cases]
         scale = Scale(idle_timeout_s=_WEEK_S, load_timeout_s=load_timeout_s, give_up=1)
-        return Pool(endpoint, server.base, server.token, folder, scale), tickets
+        pool = Pool(endpoint, server.base, server.token, folder, scale, command=command)
+        return pool, tickets
 
     try:
         pool, tickets = server.call(submit)

@@ -70,6 +70,8 @@ class Report:
         Constants that are something else in the kernel than the exported code computes.
     not_compared : str
         Why the constants were not compared; ``""`` if they were, or if there was nothing to compare.
+    where : str
+        Where it ran if not in this environment, as the end of a sentence.
     """
 
     verdict: Verdict
@@ -79,6 +81,7 @@ class Report:
     cold_start_s: float | None = None
     drift: tuple[Drift, ...] = ()
     not_compared: str = ""
+    where: str = ""
 
     @property
     def passed(self) -> bool:
@@ -101,10 +104,12 @@ class Report:
                 compared = f"; {silent} of them post{'s' * (silent == 1)} no result on either side"
             count = len(self.drift)
             differ = f"; {count} constant{'s' * (count != 1)} not as in the kernel" if count else ""
-            return f"{self.verdict}: {both} through a real worker{compared}{differ}"
+            return f"{self.verdict}: {both} through a real worker{self.where}{compared}{differ}"
         wrong = [row for row in self.rows if row.result in ("different", "failed")]
         where = f" at {wrong[0].path}" if wrong[0].path else ""
-        return f"different: {len(wrong)} of {both}, first in job {wrong[0].job_id}{where}"
+        return (
+            f"different: {len(wrong)} of {both}{self.where}, first in job {wrong[0].job_id}{where}"
+        )
 
     def __repr__(self) -> str:
         return show.report_text(self)

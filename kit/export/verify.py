@@ -190,13 +190,13 @@ def _report(
         verdict = "different"
     elif why or not results & {"equal", "completed"}:
         verdict, why = "not verified", why or "nothing was run"
-    return Report(verdict, why, tuple(rows), replay.seconds, replay.cold_start_s)
+    return Report(verdict, why, tuple(rows), replay.seconds, replay.cold_start_s, replay.where)
 
 
 def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row:
     state = str(job.state)
     if not played.ran:
-        return Row(job.id, state, "not run", reason="the worker ended before")
+        return Row(job.id, state, "not run", reason="no worker got to it")
     posted = posted_of(played.posted, played.lost)
     difference, normalised = compare(wire_of(job), posted, folder, tolerance)
     if difference is None:
@@ -210,7 +210,7 @@ def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row
 
 def _input_row(given: ExampleInput, played: Played, tolerance: Tolerance) -> Row:
     if not played.ran:
-        return Row(given.name, "", "not run", reason="the worker ended before")
+        return Row(given.name, "", "not run", reason="no worker got to it")
     posted = posted_of(played.posted, played.lost)
     if not posted.done:
         why = played.lost or "no result was posted"
