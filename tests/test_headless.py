@@ -79,7 +79,7 @@ def test_what_fails_is_said_with_its_cell(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "kit export: the job of In [2] is FAILED: <class 'KeyError'>: 'x'." in ran.stderr
     assert "handler v1 exported to" in ran.stdout
-    old = {path.name: path.read_bytes() for path in worker.iterdir()}
+    old = {path.name: path.read_bytes() for path in worker.rglob("*") if path.is_file()}
 
     ran = export(book(tmp_path / "b.ipynb", "x = 1", "y", "z = 2"), cwd=tmp_path)
     assert ran.returncode == 1
@@ -90,7 +90,7 @@ def test_what_fails_is_said_with_its_cell(tmp_path: Path) -> None:
     ran = export(book(tmp_path / "c.ipynb", "import os", "os._exit(3)"), cwd=tmp_path)
     assert ran.returncode == 1
     assert "In [2] ended the kernel" in ran.stderr
-    assert {path.name: path.read_bytes() for path in worker.iterdir()} == old
+    assert {path.name: path.read_bytes() for path in worker.rglob("*") if path.is_file()} == old
 
 
 def test_a_wrong_call_is_another_exit_code(
