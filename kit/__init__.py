@@ -65,17 +65,13 @@ sys.modules[__name__].__class__ = _Kit
 from kit.api import (  # noqa: E402 - after the guard
     debug,
     events,
-    export,
     free,
     jobs,
-    load,
     map,
     pods,
     run,
     samples,
-    serve,
     use,
-    verify,
 )
 from kit.errors import (  # noqa: E402
     ExportError,
@@ -96,6 +92,7 @@ from kit.job import Job, JobState, Wire  # noqa: E402
 from kit.looking import memory, panel, report, timeline  # noqa: E402
 from kit.pod import Pod  # noqa: E402
 from kit.secret import Secret  # noqa: E402
+from kit.shipping import export, load, serve, verify  # noqa: E402
 
 
 def load_ipython_extension(ip: _Any) -> None:

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError, UsageError
+from kit.exportline import CLEAN_ENV, add_options, words_of
 
 if TYPE_CHECKING:
     from kit.emulator.ticket import Ticket
     from kit.serving import Serving
 
 GOOD, FAILED, USAGE = 0, 1, 2
-_CLEAN_ENV = (
-    "in a virtual environment with what requirements.txt says and runpod, made by pip and kept"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,14 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "-o", "--output", default="worker", metavar="FOLDER", help="what to write (default: worker)"
     )
-    export.add_argument(
-        "--handler", metavar="NAME", help="which (default: the one registered last)"
-    )
-    export.add_argument(
-        "--overwrite", action="store_true", help="also over files of the bundle that were edited"
-    )
-    export.add_argument("--no-verify", action="store_true", help="write only, prove nothing")
-    export.add_argument("--clean-env", action="store_true", help=f"prove {_CLEAN_ENV}")
+    add_options(export)
     export.add_argument("--kernel", metavar="NAME", help="default: the notebook's, else python3")
     export.add_argument(
         "--cell-timeout", type=_amount, metavar="SECONDS", help="for each cell (default: no limit)"
@@ -80,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "serve", help="a RunPod endpoint on this machine, with real workers behind it"
     )
     serve.set_defaults(run=_serve)
-    serve.add_argument("path", help="folder with handler.py")
+    serve.add_argument("path", help="folder with handler.py, or a worker's file")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: loopback)")
     serve.add_argument("--port", type=int, default=0, help="default: a free one")
     serve.add_argument("--workers-min", type=int, default=0)
@@ -101,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument(
         "--handler", metavar="NAME", help="whose recorded jobs (default: the exported)"
     )
-    test.add_argument("--clean-env", action="store_true", help=f"run it {_CLEAN_ENV}")
+    test.add_argument("--clean-env", action="store_true", help=f"run it {CLEAN_ENV}")
     near = test.add_argument_group(
         "tolerances", "Outputs must be the same unless one of these allows for a difference."
     )
@@ -157,12 +148,15 @@ def _export(given: argparse.Namespace) -> int:
 
     outcome = run_headless(
         Headless(
-            notebook=Path(given.path), output=Path(given.output), handler=given.handler,
-            overwrite=given.overwrite, verify=not given.no_verify, clean_env=given.clean_env,
-            kernel=given.kernel, cell_timeout_s=given.cell_timeout, jobs_timeout_s=given.job_timeout,
+            notebook=Path(given.path),
+            output=Path(given.output),
+            words=words_of(given),
+            kernel=given.kernel,
+            cell_timeout_s=given.cell_timeout,
+            jobs_timeout_s=given.job_timeout,
         ),
         _tell,
-    )  # fmt: skip
+    )
     bundle = dict(outcome.bundle)
     text = bundle.pop("text", "")
     if given.json:

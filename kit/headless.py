@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import KitError, UsageError
+from kit.exportline import ExportWords
 from kit.secret import redact
 from kit.source.record import handler_line
 
@@ -39,10 +40,8 @@ class Headless:
     Attributes
     ----------
     notebook, output : Path
-    handler : str or None
-        Name of a handler that the notebook registers; None for the one registered last.
-    overwrite, verify, clean_env : bool
-        As of ``kit.export``.
+    words : ExportWords
+        The options of ``kit.export``.
     kernel : str or None
         Name of the kernel; None for the notebook's own, else ``python3``.
     cell_timeout_s : float or None
@@ -53,10 +52,7 @@ class Headless:
 
     notebook: Path
     output: Path
-    handler: str | None = None
-    overwrite: bool = False
-    verify: bool = True
-    clean_env: bool = False
+    words: ExportWords
     kernel: str | None = None
     cell_timeout_s: float | None = None
     jobs_timeout_s: float = 600.0
@@ -224,10 +220,11 @@ async def _cells_and_export(
     with tempfile.TemporaryDirectory(prefix="kit-export-") as folder:
         told = Path(folder) / "told.json"
         given = {
-            "path": str(asked.output.absolute()), "handler": asked.handler,
-            "overwrite": asked.overwrite, "verify": asked.verify, "clean_env": asked.clean_env,
-            "jobs_timeout_s": asked.jobs_timeout_s, "told": str(told),
-        }  # fmt: skip
+            "path": str(asked.output.absolute()),
+            "keywords": asked.words.keywords(),
+            "jobs_timeout_s": asked.jobs_timeout_s,
+            "told": str(told),
+        }
         why = await _in_kernel(
             client, f"import kit.inkernel as _k; _k.export(**{given!r}); del _k", say
         )
@@ -283,7 +280,7 @@ def _judge(told: dict[str, Any], asked: Headless, outcome: Outcome) -> None:
         outcome.usage = told["usage"]
         return
     outcome.bundle = told["bundle"]
-    if asked.verify and not told["passed"]:
+    if asked.words.verify and not told["passed"]:
         outcome.problems.append(f"{told['bundle']['sentence']}.")
 
 

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from kit import api
+from kit import api, shipping
 from kit.errors import KitError, UsageError
 
 
-def export(
-    path: str,
-    handler: str | None,
-    overwrite: bool,
-    verify: bool,
-    clean_env: bool,
-    jobs_timeout_s: float,
-    told: str,
-) -> None:
+def export(path: str, keywords: dict[str, Any], jobs_timeout_s: float, told: str) -> None:
     """Wait for the session's jobs, export, and write what happened to the file ``told``."""
     session = api.session()
     result: dict[str, Any] = {
@@ -40,9 +31,7 @@ def export(
                     "error": " ".join(error.split())[:400].removeprefix(": "),
                 }
             )  # fmt: skip
-        bundle = session.export_to(
-            path, handler, overwrite, verify, clean_env=_say if clean_env else None
-        )
+        bundle = shipping.export(path, **keywords)
         result["passed"] = bundle.report.passed
         result["bundle"] = {
             "path": str(bundle.path), "handler": bundle.handler, "files": list(bundle.files),
@@ -52,8 +41,3 @@ def export(
     except KitError as exc:
         result["error"], result["usage"] = str(exc), isinstance(exc, UsageError)
     Path(told).write_text(json.dumps(result), "utf-8")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

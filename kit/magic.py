@@ -9,7 +9,7 @@ from typing import Any
 from IPython.core.error import UsageError as MagicError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from kit import api, looking
+from kit import api, exportline, looking, shipping
 from kit.errors import KitError, UsageError
 from kit.job import Job
 from kit.line import HelpAsked, options, parse, parser, read_json
@@ -21,8 +21,7 @@ _VERBS = {
     "status": "%kit status                     journal, target, handlers, memory, jobs by state",
     "use": "%kit use NAME                   where jobs run from now on",
     "panel": "%kit panel [--all]              live view of all jobs of this session (or of all)",
-    "export": "%kit export [PATH] [--overwrite] [--no-verify] [--files requirements,dockerfile,...]\n"
-    "                                write the worker; PATH is `worker`, kit.export? has the parts",
+    "export": "%kit export [PATH] [--help]     write the worker, PATH is `worker`; options as of kit.export",
     "autorun": "%kit autorun on|off             whether %%handler runs the last input again",
     "free": "%kit free                       give memory back, and say what still holds the rest",
     "history": "%kit history [N]                the last N jobs of all sessions, 20 by default",
@@ -137,16 +136,12 @@ class KitMagics(Magics):
         looking.panel(all_sessions="--all" in flags.given)
 
     def _export(self, words: list[str]) -> Any:
-        words, files = _option(words, "--files")
-        flags = _flags("export", words, "--overwrite", "--no-verify")
-        if len(flags.rest) > 1:
-            raise UsageError(f"%kit export takes one path, not {' '.join(flags.rest)!r}.")
-        return api.export(
-            flags.rest[0] if flags.rest else "worker",
-            overwrite="--overwrite" in flags.given,
-            verify="--no-verify" not in flags.given,
-            files=None if files is None else [name for name in files.split(",") if name],
-        )
+        parser = exportline.magic_parser()
+        given = parser.parse_args(words)
+        if given.help:
+            print(parser.format_help())
+            return None
+        return shipping.export(given.path, **exportline.words_of(given).keywords())
 
     def _autorun(self, words: list[str]) -> None:
         if words not in (["on"], ["off"]):
@@ -175,18 +170,6 @@ def _flags(verb: str, words: list[str], *known: str) -> _Flags:
     if unknown:
         raise UsageError(f"%kit {verb} has no option {unknown[0]}. It has: {', '.join(known)}.")
     return _Flags({w for w in words if w in known}, [w for w in words if w not in known])
-
-
-def _option(words: list[str], name: str) -> tuple[list[str], str | None]:
-    """Take ``--name VALUE`` or ``--name=VALUE`` out of the words; None if it is not there."""
-    for index, word in enumerate(words):
-        if word == name:
-            if index + 1 == len(words):
-                raise UsageError(f"{name} needs a value.")
-            return [*words[:index], *words[index + 2 :]], words[index + 1]
-        if word.startswith(f"{name}="):
-            return [*words[:index], *words[index + 1 :]], word.partition("=")[2]
-    return words, None
 
 
 def _no_more(verb: str, words: list[str]) -> None:

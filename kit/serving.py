@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from kit.emulator.server import Server
 from kit.emulator.ticket import Settings, Ticket
 from kit.errors import UsageError
 from kit.joblog import JobLog
+from kit.startcheck import check_start
 
 _JOBS_KEPT = 1_000
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
@@ -141,18 +143,20 @@ def serve_folder(
     Raises
     ------
     UsageError
-        There is no ``handler.py``.
+        There is no such file, it is no Python, or nothing in it starts a worker.
     TargetError
         The port is taken.
     """
-    folder = path.resolve()
-    if folder.is_file() and folder.name == "handler.py":
-        folder = folder.parent
-    if not (folder / "handler.py").is_file():
+    file = path.resolve()
+    if not (file.is_file() and file.suffix == ".py"):
+        file = file / "handler.py"
+    folder = file.parent
+    if not file.is_file():
         raise UsageError(
             f"there is no handler.py in {path}: give a folder that kit.export wrote, or any "
             "folder with a worker's handler.py."
         )
+    check_start(file)
     endpoint = Endpoint(_name(folder.name), settings)
     server = Server(host, port, key)
     server.start()
@@ -161,14 +165,15 @@ def serve_folder(
 
     async def make() -> Pool:
         server.add(endpoint)
-        return Pool(endpoint, server.base, server.token, folder, scale, logs)
+        command = [sys.executable, "-u", file.name]
+        return Pool(endpoint, server.base, server.token, folder, scale, logs, command)
 
     try:
         pool = server.call(make)
     except BaseException:
         server.stop()
         raise
-    return Serving(server, endpoint, f"{folder.name}/handler.py in real workers", pool, logs)
+    return Serving(server, endpoint, f"{folder.name}/{file.name} in real workers", pool, logs)
 
 
 def serve_live(

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from kit.cli import main
+from kit.errors import UsageError
 
 pytestmark = pytest.mark.kernel
 
@@ -148,3 +149,25 @@ def test_without_nbclient_it_says_what_to_install(tmp_path: Path) -> None:
     ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 2
     assert "nbclient is not installed: `pip install nbclient`" in ran.stderr
+
+
+def test_the_options_are_those_of_kit_export() -> None:
+    import inspect
+
+    import kit
+    from kit.exportline import ExportWords, magic_parser, words_of
+
+    assert set(ExportWords().keywords()) == set(inspect.signature(kit.export).parameters) - {"path"}
+    words = "there --handler h --overwrite --no-verify --clean-env --files requirements,readme"
+    words += " --base-image a/b:1 --env A=1 --env B=x=y --package ffmpeg --requirement numpy<2"
+    given = magic_parser().parse_args(words.split())
+    assert given.path == "there"
+    assert words_of(given) == ExportWords(
+        handler="h", overwrite=True, verify=False, clean_env=True,
+        files=("requirements", "readme"), base_image="a/b:1", env={"A": "1", "B": "x=y"},
+        packages=("ffmpeg",), requirements=("numpy<2",),
+    )  # fmt: skip
+    assert words_of(magic_parser().parse_args([])) == ExportWords()
+    for wrong in (["--env", "A"], ["--overwrit"], ["a", "b"]):
+        with pytest.raises(UsageError, match="See %kit export --help"):
+            magic_parser().parse_args(wrong)

@@ -109,7 +109,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "status",
         ),
         *("verifying", "waiting"),
-        *("cleanenv", "headless", "inkernel", "workerfile"),
+        *("cleanenv", "exportline", "headless", "inkernel", "shipping", "startcheck", "workerfile"),
     ),
 }
 #: which rooms a room may import besides itself

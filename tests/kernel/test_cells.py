@@ -381,14 +381,14 @@ def test_job_takes_json_a_variable_or_a_literal(kernel: Kernel) -> None:
         ('%job {"a": ', "is not JSON"),
         ('%job {"a": 1} {"b": 2}', "follows the input"),
         ("%job b'bytes'", "bytes"),
-        ("%kit nothing", "%kit has no verb 'nothing'. It has: status, use, panel, export, autorun, history."),
+        ("%kit nothing", "%kit has no verb 'nothing'. It has: status, use, panel, export, autorun, free, history."),
         ("%kit use", "%kit use takes one name"),
         ("%kit use moon", "no target 'moon' here. Targets: local, process"),
         ("%kit autorun maybe", "takes `on` or `off`"),
         ("%kit history many", "takes a number"),
         ("%kit panel --everything", "has no option --everything"),
         ("%kit status now", "takes nothing more"),
-        ("%kit export a b", "takes one path"),
+        ("%kit export a b", "unrecognized arguments: b"),
     ],
 )  # fmt: skip
 def test_magics_say_what_is_wrong_in_one_sentence(kernel: Kernel, line: str, says: str) -> None:
