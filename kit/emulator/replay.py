@@ -68,8 +68,9 @@ def play(
     finally:
         server.stop()
     cold_start = pool.cold_starts[0] if pool.cold_starts else None
-    if cold_start is None and not why:
-        why = str(tickets[0].error) if tickets else ""
+    # a quick job may have ended before the pool looked at its worker for the first time
+    if tickets and not why and all(ticket.taken_at is None for ticket in tickets):
+        why = str(tickets[0].error)
     return Replay(tuple(map(_played, tickets)), why, time.monotonic() - began, cold_start)
 
 

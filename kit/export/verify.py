@@ -190,7 +190,9 @@ def _report(
         verdict = "different"
     elif why or not results & {"equal", "completed"}:
         verdict, why = "not verified", why or "nothing was run"
-    return Report(verdict, why, tuple(rows), replay.seconds, replay.cold_start_s, replay.where)
+    return Report(
+        verdict, why, tuple(rows), replay.seconds, replay.cold_start_s, where=replay.where
+    )
 
 
 def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row:
