@@ -38,10 +38,13 @@ class Doubts:
 
     program: Program
     kept: Collection[int]
+    _words: tuple[str, ...] = _WORDS
     _widgets: set[int] = field(default_factory=set)
     _changed_before: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        imports = self.program.imports.items()
+        self._words = (*_WORDS, *(name for name, origin in imports if origin in _STOPS | _ASKS))
         self._find_widgets()
         for index, told in self._earlier_runs():
             self._changed_before.setdefault(index, told)
@@ -63,7 +66,7 @@ class Doubts:
         return "; ".join(dict.fromkeys(parts))
 
     def _calls(self, statement: Statement) -> Iterator[str]:
-        if not any(word in statement.text for word in _WORDS):
+        if not any(word in statement.text for word in self._words):
             return
         local = {a.arg for a in ast.walk(statement.node) if isinstance(a, ast.arg)}
         for node in ast.walk(statement.node):

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kit.source.commands import fate_of
+from kit.source.facts import Facts
 from kit.source.program import END, Meaning, Program
 
 #: reasons of which a count is enough
@@ -122,6 +123,10 @@ def reason_to_drop(
             True,
         )
     if any(len(c.path) == 1 and c.path[0] in program.served for c in facts.calls):
+        tried = ", ".join(f"`{n}`" for n in sorted(_tried(program, facts) & live))
+        if tried:
+            told = f"tries out what the worker serves; it changed {tried}: if the worker needs that"
+            return f"{told}, mark it `# kit: keep`", True
         return "tries out what the worker serves", False
     if isinstance(statement.node, ast.Expr):
         return ("only shows something" if statement.shown else "nothing needs what it does"), False
@@ -129,6 +134,16 @@ def reason_to_drop(
         return "is a check outside of the handler's cell", False
     names = ", ".join(f"`{n}`" for n in facts.binds)
     return (f"nothing needs {names}" if names else "nothing needs what it does"), False
+
+
+def _tried(program: Program, facts: Facts) -> set[str]:
+    """Names that a test call of a helper has changed; the handler's own calls are jobs."""
+    helpers = {c.path[0] for c in facts.calls if len(c.path) == 1} & program.served
+    return {
+        name
+        for helper in helpers - {program.handler_name}
+        for name in program.judge.changed_by(helper)
+    }
 
 
 def _too_early(program: Program, index: int, kept: Collection[int]) -> str:

@@ -279,6 +279,9 @@ class _Slicer:
             return Decision(statement, True, reason, question or index in self.demand.questions)
         judgement = self.program.judgements[index]
         names = {*judgement.changes, *judgement.asks, *judgement.receives}
+        for call in statement.facts.calls:
+            if len(call.path) == 1 and call.path[0] in self.program.served:
+                names |= self.program.judge.changed_by(call.path[0])
         live = {n for n in names if self.demand.live(n, index)}
         reason, question = reason_to_drop(self.program, index, live, kept)
         return Decision(statement, False, reason, question, not question and reason in QUIET)
