@@ -167,6 +167,15 @@ def jobs(
         Keep only these.
     this_session : bool
         Only this kernel's; by default all sessions of the journal, yesterday's too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``id`` string; ``handler``, ``target``, ``state`` category; ``version`` Int64;
+        ``submitted_at``, ``started_at``, ``ended_at`` datetime64[us, UTC]; ``delay_time_ms``,
+        ``execution_time_ms`` Float64; ``memory_kind`` category; ``memory_before_mib``,
+        ``memory_peak_mib``, ``memory_after_mib`` Float64, the sum over devices; ``memory_own``
+        boolean; ``input``, ``output`` object; ``error`` string; ``findings`` Int64.
     """
     from kit.views.frame import jobs_frame
 
@@ -183,7 +192,17 @@ def jobs(
 
 
 def events(limit: int | None = None, *, this_session: bool = True) -> pandas.DataFrame:
-    """Events of the journal as a table, in order; the last ``limit`` of them, or all."""
+    """Events of the journal as a table, in order; the last ``limit`` of them, or all.
+
+    Model loads (``%%kit_load``) and setups stand among them, ``kind`` ``load`` and ``setup``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``seq`` Int64; ``time`` datetime64[us, UTC]; ``key`` string; ``attempt`` Int64; ``kind``
+        category; ``slot``, ``chunk`` Int64; ``delay_time_ms``, ``execution_time_ms`` Float64;
+        ``text``, ``payload`` string.
+    """
     from kit.views.frame import events_frame
 
     s = session()
@@ -191,7 +210,15 @@ def events(limit: int | None = None, *, this_session: bool = True) -> pandas.Dat
 
 
 def samples(*, this_session: bool = True) -> pandas.DataFrame:
-    """Memory samples as a table, in order of time."""
+    """Memory samples as a table, in order of time. ``%kit sample 20`` sets how many a second.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``time`` datetime64[us, UTC]; ``kind`` category (``vram``, ``torch_allocated``,
+        ``torch_reserved``, ``rss``); ``device`` Int64, <NA> for rss; ``used_mib``, ``total_mib``,
+        ``utilization`` Float64.
+    """
     from kit.views.frame import samples_frame
 
     s = session()

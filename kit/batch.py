@@ -22,7 +22,7 @@ class BatchSource(Protocol):
 
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]: ...
 
-    def frame_of(self, keys: Sequence[JobKey]) -> pandas.DataFrame: ...
+    def frame_of(self, keys: Sequence[JobKey], flatten: bool) -> pandas.DataFrame: ...
 
     def show_batch(self, batch: Batch) -> None: ...
 
@@ -77,9 +77,17 @@ class Batch:
         for job in self.jobs:
             job.cancel()
 
-    def frame(self) -> pandas.DataFrame:
-        """The jobs as a table, with the columns of ``kit.jobs()``."""
-        return self._source.frame_of([job.key for job in self.jobs])
+    def frame(self, *, flatten: bool = False) -> pandas.DataFrame:
+        """The jobs as a table, with the columns of ``kit.jobs()``.
+
+        Parameters
+        ----------
+        flatten : bool
+            Add a column for each value inside the outputs: ``output.label``, ``output.box.x``. Lists
+            stay lists; a key with a dot in it is written ``output."a.b"``. Types follow from the
+            values: boolean, Int64, Float64, string, or object for what is mixed.
+        """
+        return self._source.frame_of([job.key for job in self.jobs], flatten)
 
 
 def progress_text(done: int, total: int, states: dict[str, int], width: int = 30) -> str:

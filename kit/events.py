@@ -125,7 +125,8 @@ class MemoryUse:
     Attributes
     ----------
     kind : str
-        ``"vram"`` (a GPU, by NVML or torch) or ``"rss"`` (this process).
+        ``"vram"`` (a GPU, by NVML or torch) or ``"rss"`` (the process that ran it: this one, or on
+        target ``process`` the worker with all it started).
     device : int
         GPU index; -1 for RSS.
     before, peak, after : int

@@ -52,7 +52,7 @@ def wire_of(view: JobView) -> Wire:
 def error_of(view: JobView) -> JobError:
     """The exception for a job that ended other than COMPLETED."""
     at: dict[str, Any] = {"job_id": view.id, "job_key": view.key, "attempt": view.attempt}
-    reason = _reason(view.error)
+    reason = reason_of(view.error)
     if view.state is JobState.TIMED_OUT and reason:
         return JobTimedOut(f"job {view.id} timed out: {reason}.", **at)
     if view.state is JobState.TIMED_OUT:
@@ -78,7 +78,7 @@ def _kind(view: JobView) -> str:
     return kind.removeprefix("<class '").removesuffix("'>") or view.lost or "no reason is known"
 
 
-def _reason(error: ErrorInfo | None) -> str:
+def reason_of(error: ErrorInfo | None) -> str:
     """A failure in one line; ``'n'`` alone would say nothing of a KeyError."""
     if error is None:
         return ""
@@ -122,6 +122,12 @@ class Job:
         #: RunPod's id
         self.id = id
         self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        # only what is not there comes here; IPython asks for many names with an underscore
+        close = None if name.startswith("_") else _close(name)
+        hint = f": did you mean `job.{close}`?" if close else ""
+        raise AttributeError(f"a Job has no attribute {name!r}{hint}")
 
     def __repr__(self) -> str:
         view = self._source.view(self.key)
@@ -258,6 +264,28 @@ class Job:
     def wire(self) -> Wire:
         """What RunPod's worker would post for this job."""
         return wire_of(self.view)
+
+
+#: what people call it elsewhere
+_ALIASES = {
+    "status": "state", "results": "result()", "response": "output", "value": "output", "return_value": "output",
+    "exception": "error", "traceback": "error", "log": "logs", "stdout": "logs", "stderr": "logs",
+    "prints": "logs", "time": "execution_time_ms", "duration": "execution_time_ms",
+    "latency": "execution_time_ms", "runtime": "execution_time_ms", "delay": "delay_time_ms",
+    "executionTime": "execution_time_ms", "delayTime": "delay_time_ms", "job_id": "id",
+    "vram": "memory", "stop": "cancel()", "wait": "result()", "yields": "stream",
+}  # fmt: skip
+
+
+def _close(name: str) -> str | None:
+    """The attribute of a job that is meant by a name it does not have; None if that cannot be told."""
+    if name in _ALIASES:
+        return _ALIASES[name]
+    known = [one for one in dir(Job) if not one.startswith("_")]
+    import difflib
+
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    return found[0] if found else None
 
 
 def output_or_raise(view: JobView) -> Any:

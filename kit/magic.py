@@ -24,6 +24,7 @@ _VERBS = {
     "export": "%kit export [PATH] [--help]     write the worker, PATH is `worker`; options as of kit.export",
     "autorun": "%kit autorun on|off             whether %%handler runs the last input again",
     "free": "%kit free                       give memory back, and say what still holds the rest",
+    "sample": "%kit sample [HZ]                memory samples a second while jobs run, 10 by default",
     "history": "%kit history [N]                the last N jobs of all sessions, 20 by default",
 }
 
@@ -107,7 +108,7 @@ class KitMagics(Magics):
     @no_var_expand
     @line_magic
     def kit(self, line: str) -> Any:
-        """``%kit status``, ``use``, ``panel``, ``export``, ``autorun``, ``free``, ``history``."""
+        """``%kit status``, ``use``, ``panel``, ``export``, ``autorun``, ``free``, ``sample``, ``history``."""
         try:
             words = shlex.split(line)
         except ValueError as exc:
@@ -153,6 +154,18 @@ class KitMagics(Magics):
     def _free(self, words: list[str]) -> Any:
         _no_more("free", words)
         return api.free()
+
+    def _sample(self, words: list[str]) -> None:
+        sampler = self.session.sampler
+        if words:
+            try:
+                [text] = words
+                sampler.hz = float(text)
+            except ValueError:
+                raise UsageError(
+                    "%kit sample takes a number from 0.1 to 200: %kit sample 20."
+                ) from None
+        print(f"{sampler.hz:g} memory samples a second while jobs run.")
 
     def _history(self, words: list[str]) -> Any:
         if len(words) > 1 or (words and not words[0].isdigit()):

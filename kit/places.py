@@ -72,7 +72,9 @@ class Places:
                 return
             from kit.targets.process import ProcessTarget
 
-            self._process = ProcessTarget(worker, self._write_worker, session.second_copy_fits)
+            self._process = ProcessTarget(
+                worker, self._write_worker, session.second_copy_fits, lambda: session.sampler.hz
+            )
             worker.attach(self._process)
 
     def _write_worker(self, handler: Handler, folder: Path) -> None:

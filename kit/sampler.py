@@ -99,12 +99,21 @@ class Sampler:
     """
 
     def __init__(self, sink: Callable[[Sequence[Sample]], None], hz: float = 10.0) -> None:
-        if not hz > 0:
-            raise ValueError(f"hz must be above 0, not {hz!r}")
         self._sink = sink
-        self._period_s = 1.0 / hz
+        self.hz = hz
         self._rss = Rss()
         self._reset()
+
+    @property
+    def hz(self) -> float:
+        """Samples a second while jobs run; set it at any time, 0.1 to 200."""
+        return 1.0 / self._period_s
+
+    @hz.setter
+    def hz(self, value: float) -> None:
+        if not 0.1 <= value <= 200:
+            raise ValueError(f"hz must be between 0.1 and 200, not {value!r}")
+        self._period_s = 1.0 / value
 
     def _reset(self) -> None:
         """The state of a sampler no job has used; also what a forked child starts from."""

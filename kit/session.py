@@ -446,7 +446,9 @@ class Session:
         order = [str(s) for s in JobState]
         return {state: counts[state] for state in order if state in counts}
 
-    def frame_of(self, keys: Sequence[JobKey]) -> pandas.DataFrame:
+    def frame_of(self, keys: Sequence[JobKey], flatten: bool) -> pandas.DataFrame:
+        from kit.views.flat import flattened
         from kit.views.frame import jobs_frame
 
-        return jobs_frame(self.store, keys=keys)
+        frame = jobs_frame(self.store, keys=keys)
+        return flattened(frame) if flatten else frame

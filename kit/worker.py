@@ -247,13 +247,17 @@ class Worker(Relay):
         while len(self._outbox) > 8 * BACKLOG and self.fault is None:
             _sleep(0.002)
 
-    def finish(self, entry: Entry, outcome: Outcome, extra: Iterable[Finding] = ()) -> None:
-        """The end of a run. The first end counts; whatever a retired thread says later does not."""
+    def finish(self, entry: Entry, outcome: Outcome, extra: Iterable[Finding] = (),
+               measured: tuple[MemoryUse, ...] = ()) -> None:  # fmt: skip
+        """The end of a run. The first end counts; whatever a retired thread says later does not.
+
+        ``measured`` is what a target found that runs its jobs elsewhere.
+        """
         took = _clock() - entry.started_at if entry.started_at else None
         with self._lock:
             if entry.closed:
                 return
-            memory = self._release(entry)
+            memory = self._release(entry) or measured
         kind, done, ended, notes = verdict(entry, outcome, took, memory, self.growth)
         self._end(entry, kind, ended, done, [*notes, *extra])
 

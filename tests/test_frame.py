@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+import kit
 from kit.events import (
     Chunk,
     Ended,
@@ -27,9 +29,11 @@ from kit.events import (
     Started,
     Stuck,
 )
+from kit.session import Session
 from kit.span import Span
 from kit.store import Store
 from kit.views.frame import events_frame, jobs_frame, samples_frame
+from tests.making import handler_of
 
 MIB = 2**20
 #: 2026-03-29 01:30:00.25 UTC: half an hour after the clocks went forward in Berlin
@@ -377,3 +381,103 @@ def test_model_loads_stand_among_the_events(store: Store) -> None:
     assert list(events_frame(store, limit=2)["kind"]) == ["load", "queued"]
     assert list(events_frame(store, limit=1)["kind"]) == ["queued"]
     assert frame.dtypes.astype(str)["seq"] == "Int64"
+
+
+# -- what the docstrings promise -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["jobs", "events", "samples"])
+def test_every_column_is_documented_with_its_type(store: Store, name: str) -> None:
+    frames = {"jobs": jobs_frame, "events": events_frame, "samples": samples_frame}
+    documented = getattr(kit, name).__doc__.partition("Returns")[2]
+    types = frames[name](store).dtypes.astype(str)
+    for column, kind in types.items():
+        _, found, behind = documented.partition(f"``{column}``")
+        assert found, f"{column} is not documented"
+        first = min((behind.find(one), one) for one in set(types) if one in behind)[1]
+        assert first == kind, f"{column} is {kind}"
+
+
+# -- errors that say nothing alone -----------------------------------------------------------------
+
+
+def test_an_error_whose_text_says_nothing_has_its_type(session: Session) -> None:
+    def fails(job: dict[str, Any]) -> Any:
+        if job["input"] == "key":
+            return job["input"]["n"] if False else {}["n"]
+        if job["input"] == "bare":
+            raise RuntimeError
+        if job["input"] == "given":
+            return {"error": "'quoted'"}
+        raise ValueError("no digit in this picture")
+
+    batch = session.intake.map(["key", "bare", "given", "plain"], session_handler(session, fails))
+    batch._source.wait_all([job.key for job in batch.jobs], 30)
+    assert batch.frame()["error"].tolist() == [
+        "KeyError: 'n'",
+        "RuntimeError",
+        "'quoted'",
+        "no digit in this picture",
+    ]
+
+
+# -- outputs as columns ----------------------------------------------------------------------------
+
+
+def session_handler(session: Session, function: Any) -> str:
+    handler = handler_of(function, function.__name__)
+    session.add(handler)
+    return handler.name
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    made = Session(tmp_path / "kit")
+    yield made
+    made.close()
+
+
+def test_a_batch_s_outputs_become_typed_columns(session: Session) -> None:
+    outputs = [
+        {"label": "a", "n": 1, "p": 1, "ok": True, "box": {"x": 1, "y": {"z": 2}}, "big": 2**70},
+        {"label": "b", "n": 2, "p": 0.5, "ok": None, "tags": ["t"], "box": {}, "mixed": 1},
+        "text alone",
+        {"a.b": 1, "a": {"b": 2}, "": 3, "mixed": "x"},
+    ]
+
+    def gives(job: dict[str, Any]) -> Any:
+        return outputs[job["input"]]
+
+    batch = session.intake.map(range(4), session_handler(session, gives))
+    batch.result(30)
+    plain, frame = batch.frame(), batch.frame(flatten=True)
+    assert list(frame.columns[: len(plain.columns)]) == list(plain.columns)
+    added = frame[frame.columns[len(plain.columns) :]]
+    assert {name: str(kind) for name, kind in added.dtypes.items()} == {
+        "output.label": "string",
+        "output.n": "Int64",
+        "output.p": "Float64",
+        "output.ok": "boolean",
+        "output.box.x": "Int64",
+        "output.box.y.z": "Int64",
+        "output.big": "object",
+        "output.tags": "object",
+        "output.box": "object",
+        "output.mixed": "object",
+        'output."a.b"': "Int64",
+        "output.a.b": "Int64",
+        'output.""': "Int64",
+    }
+    assert added.iloc[2].isna().all()
+    assert added['output."a.b"'].tolist()[3] == 1
+    assert added["output.a.b"].tolist()[3] == 2
+    assert added["output.tags"][1] == ["t"]
+    assert frame["output"][2] == "text alone"
+    # a type does not hang on which of the values are there
+    some = session.intake.map([0], "gives")
+    some.result(30)
+    alone = some.frame(flatten=True)
+    for name in ("output.label", "output.n", "output.box.x", "output.ok"):
+        assert alone[name].dtype == frame[name].dtype
+    empty = session.intake.map([], "gives")
+    assert list(empty.frame(flatten=True).columns) == list(plain.columns)

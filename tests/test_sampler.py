@@ -269,10 +269,28 @@ def test_a_sink_that_fails_is_an_absence_and_no_job_feels_it() -> None:
     sampler.stop()
 
 
-@pytest.mark.parametrize("hz", [0, -1, float("nan")])
+@pytest.mark.parametrize("hz", [0, -1, 0.01, 1000, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(hz: float) -> None:
     with pytest.raises(ValueError, match="hz"):
         Sampler(lambda batch: None, hz=hz)
+    sampler = Sampler(lambda batch: None)
+    with pytest.raises(ValueError, match="hz"):
+        sampler.hz = hz
+    assert sampler.hz == 10
+
+
+def test_the_rate_may_change_while_a_job_runs(got: list[Sample]) -> None:
+    sampler = Sampler(got.extend, hz=2)
+    sampler.start()
+    sampler.begin(A)
+    time.sleep(0.6)
+    slow = len(got)
+    sampler.hz = 100
+    time.sleep(1.0)
+    sampler.end(A)
+    sampler.stop()
+    assert slow <= 4
+    assert len(got) - slow > 20
 
 
 @linux

@@ -29,6 +29,7 @@ from kit.outcome import Outcome
 from kit.payload import size_findings
 from kit.posted import error_of
 from kit.queue import Entry
+from kit.treememory import WorkerJob
 from kit.worker import Worker
 
 _WEEK_S = 7 * 86_400.0
@@ -55,6 +56,8 @@ class ProcessTarget:
         Exports a handler into an empty folder. Blocks; raises KitError.
     fits : callable
         None if a second copy of the model fits beside the kernel's, else the sentence why not.
+    hz : callable
+        How often the memory of a worker is read while it has a job, a second.
     """
 
     name = "process"
@@ -64,8 +67,11 @@ class ProcessTarget:
         worker: Worker,
         write: Callable[[Handler, Path], None],
         fits: Callable[[], str | None],
+        hz: Callable[[], float] = lambda: 10.0,
     ) -> None:
         self._worker, self._write, self._fits = worker, write, fits
+        #: memory samples a second while a job runs
+        self.hz = hz
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._folder: Path | None = None
@@ -213,6 +219,8 @@ class _Line:
         self.tickets: dict[Entry, Ticket] = {}
         self._entries: dict[Ticket, Entry] = {}
         self._notes: dict[Ticket, list[Finding]] = {}
+        self._meters: dict[Ticket, WorkerJob] = {}
+        self._looking = False
         self._early: list[Entry] = []
         self._pool: Pool | None = None
         self.retired = False
@@ -277,6 +285,7 @@ class _Line:
         entry = self._entries.get(ticket)
         if entry is None or not self._target.worker.begin(entry):
             return
+        self._measure(ticket)
         worker, notes = ticket.worker, self._notes.setdefault(ticket, [])
         waited = (ticket.taken_at or 0.0) - ticket.submitted_at
         if worker is None or waited < _WORTH_TELLING_S:
@@ -288,6 +297,27 @@ class _Line:
             since = time.monotonic() - max(worker.last_done_at or 0.0, ticket.submitted_at)
             if since >= _WORTH_TELLING_S:
                 notes.append(findings.paced(since))
+
+    def _measure(self, ticket: Ticket) -> None:
+        """Begin to look at the memory of the process that has taken a job."""
+        slot = None
+        if ticket.worker is not None and self._pool is not None:
+            slot = self._pool.slots.get(ticket.worker.id)
+        if slot is None or not slot.process.pid:
+            return
+        beside = [m for t, m in self._meters.items() if t.worker is ticket.worker]
+        for meter in beside:
+            meter.alone = False
+        self._meters[ticket] = WorkerJob(slot.process.pid, alone=not beside)
+        if not self._looking:
+            self._look()
+
+    def _look(self) -> None:
+        self._looking = bool(self._meters)
+        if self._looking:
+            for meter in self._meters.values():
+                meter.sample()
+            asyncio.get_running_loop().call_later(1 / self._target.hz(), self._look)
 
     def progress(self, ticket: Ticket, text: str) -> None:
         entry = self._entries.get(ticket)
@@ -310,7 +340,9 @@ class _Line:
             return
         del self.tickets[entry]
         self._target.entries.pop(entry.key, None)
-        self._target.worker.finish(entry, _outcome(ticket), notes)
+        meter = self._meters.pop(ticket, None)
+        used = () if meter is None else meter.end()
+        self._target.worker.finish(entry, _outcome(ticket), notes, used)
         self._target.next()
         self._target.tidy(self)
 

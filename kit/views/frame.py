@@ -18,6 +18,7 @@ import pandas as pd
 from kit.events import (
     Chunk,
     Ended,
+    ErrorInfo,
     Event,
     EventKind,
     Found,
@@ -29,6 +30,7 @@ from kit.events import (
     Started,
     Stuck,
 )
+from kit.job import reason_of
 
 if TYPE_CHECKING:
     from kit.podinfo import PodInfo
@@ -298,7 +300,15 @@ def _member(text: str | None, name: str) -> Any:
 
 
 def _error(row: JobRow) -> str | None:
-    return row.error_message if row.error_message is not None else row.lost
+    message = row.error_message if row.error_message is not None else row.lost
+    if message is None or (message and message[0] not in "'\"0123456789("):
+        return message
+    # str() of a KeyError is the key alone, and of some there is nothing: the type says what it is
+    try:
+        kind = json.loads(json.loads(row.done or "")["error"])["error_type"]
+    except (ValueError, KeyError, TypeError):  # not one that was raised
+        return message
+    return reason_of(ErrorInfo(str(kind), message))
 
 
 def _said(event: Event) -> str | None:

@@ -491,3 +491,14 @@ weights = bytearray(150 * 2**20)
     assert not both.error, both.shown_error
     assert output(kernel) == 8
     kernel.run("del weights")
+
+
+def test_the_sampling_rate_is_set_and_told(kernel: Kernel) -> None:
+    assert "10 memory samples a second" in kernel.run("%kit sample").text
+    assert "25 memory samples a second" in kernel.run("%kit sample 25").text
+    for wrong in ("fast", "0", "10 20"):
+        assert "takes a number from 0.1 to 200" in kernel.run(f"%kit sample {wrong}").stream(
+            "stderr"
+        )
+    assert kernel.value("kit.api.session().sampler.hz") == 25
+    kernel.run("%kit sample 10")

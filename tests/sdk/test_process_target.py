@@ -27,6 +27,8 @@ def handler(job):
         raise ValueError("no such thing")
     if x == "set":
         return {1}
+    if isinstance(x, dict) and "hold" in x:
+        return len(bytearray(x["hold"] * 2**20))
     if x == "exit":
         os._exit(9)
     if x == "spin":
@@ -79,7 +81,7 @@ def test_a_job_has_a_cold_start_and_the_next_one_the_pacing(kernel: Kernel) -> N
     assert "K227" in second[1]["codes"]
     assert 500 < second[1]["delay"] < 5_000
     assert second[1]["took"] < 500
-    assert second[1]["memory"] == 0  # the kernel's own memory is not this job's
+    assert second[1]["memory"] == 1  # the worker's own
 
 
 def test_errors_progress_and_losses_are_those_of_the_worker(kernel: Kernel) -> None:
@@ -135,3 +137,20 @@ def test_a_handler_that_cannot_be_exported_fails_with_the_reason(kernel: Kernel)
     assert told["state"] == "FAILED"
     assert "get_ipython_thing" in told["error"]
     assert told["took"] is None
+
+
+def test_the_memory_of_a_worker_is_measured_and_called_sampled(kernel: Kernel) -> None:
+    told = kernel.run(
+        "job = kit.run({'hold': 150}); job.result(60)\n"
+        "told = [[m.kind, m.device, m.before, m.peak, m.after, m.own, m.exact] for m in job.memory]"
+    )
+    [[kind, device, before, peak, after, own, exact]] = told
+    assert (kind, device, own, exact) == ("rss", -1, True, False)
+    assert before > 20 * 2**20, "a worker with runpod in it"
+    assert 140 * 2**20 < peak - before < 220 * 2**20
+    assert after < peak
+    freed, again = kernel.run(
+        "freed = kit.free(); told = [repr(freed), kit.run('again').result(60)['x']]"
+    )
+    assert "1 worker process of target process without a job" in freed
+    assert again == "again", "the next job starts one anew"

@@ -269,7 +269,8 @@ def peaks_of(runs: Sequence[Run]) -> list[Peak]:
         Peak(use.device, run.started, run.end, use.peak)
         for run in runs
         for use in run.row.memory
-        if use.own and run.started is not None
+        # a worker process has a memory of its own, which is not the one that is drawn
+        if use.own and run.started is not None and (use.device >= 0 or run.row.target == "local")
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.events import JobView
+from kit.events import ErrorInfo, JobView
+from kit.job import reason_of
 from kit.payload import RUN_LIMIT_BYTES
 from kit.rows import JobRow
 from kit.views import codec
@@ -26,12 +27,18 @@ from kit.views.words import STATE_WORDS, duration, memory, plural, size
 _FINDINGS = 12
 
 
-def table_html(rows: Sequence[JobRow], anchors: dict[str, str], clock_of: Sequence[str]) -> str:
+def table_html(
+    rows: Sequence[JobRow],
+    views: Sequence[JobView],
+    anchors: dict[str, str],
+    clock_of: Sequence[str],
+) -> str:
     """All jobs, a row each.
 
     Parameters
     ----------
-    rows : sequence of JobRow
+    rows, views
+        The jobs, the same ones.
     anchors : dict of str to str
         Where a job's details are, by key.
     clock_of : sequence of str
@@ -44,7 +51,11 @@ def table_html(rows: Sequence[JobRow], anchors: dict[str, str], clock_of: Sequen
             ("Ran", "n"), ("Peak", "n"), ("Findings", "n"), ("What went wrong", ""),
         )
     )  # fmt: skip
-    lines = [_row(row, anchors.get(row.key), at) for row, at in zip(rows, clock_of, strict=True)]
+    errors = {view.key: view.error for view in views}
+    lines = [
+        _row(row, anchors.get(row.key), at, errors.get(row.key))
+        for row, at in zip(rows, clock_of, strict=True)
+    ]
     note = '<p class="soft">≤: other jobs ran beside it.</p>' if any(map(_is_shared, rows)) else ""
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
@@ -52,12 +63,12 @@ def table_html(rows: Sequence[JobRow], anchors: dict[str, str], clock_of: Sequen
     )
 
 
-def _row(row: JobRow, anchor: str | None, at: str) -> str:
+def _row(row: JobRow, anchor: str | None, at: str, error: ErrorInfo | None) -> str:
     name = line(_short(row.id), 24)
     peak, _ = codec.peak_of(row.memory)
     # a figure that is another job's too must not look like this one's
     shared = "≤ " if _is_shared(row) else ""
-    wrong = row.error_message if row.error_message is not None else row.lost
+    wrong = row.lost if error is None else reason_of(error)
     found = f'<span class="mark">{row.n_findings}</span>' if row.n_findings else ""
     linked = f'<a href="#{anchor}">{name}</a>' if anchor else name
     return (

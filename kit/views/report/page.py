@@ -90,7 +90,7 @@ def page_html(rows: Sequence[JobRow], views: Sequence[JobView], figure: str, fac
         f"<section><h2>Timeline</h2>{figure}</section>",
         _findings(views, anchors),
         "<section><h2>Jobs</h2>",
-        table_html(rows, anchors, _clocks(rows)) if rows else "<p>No jobs yet.</p>",
+        table_html(rows, views, anchors, _clocks(rows)) if rows else "<p>No jobs yet.</p>",
         f'<p class="soft">{facts.more:,} older not shown</p>' if facts.more else "",
         "</section>",
         f"<section><h2>Inputs and outputs</h2>{''.join(details)}</section>" if details else "",
