@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import random
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from kit.export.indexes import TORCH_INDEX, index_of, is_plain_url
+from kit.export.owners import owners
 from kit.export.piplines import Wish, wishes_of
 from kit.export.requirements import Requirements, requirements
 from tests.test_requirements import install, version
@@ -182,6 +184,18 @@ def test_a_person_s_own_requirements_hold(site: Path) -> None:
     also = [Wish("bigmodel", specifier="<5"), Wish("numpy"), Wish("not-here-at-all", ("x",))]
     found = asked("import bigmodel", also=also)
     assert lines(found) == ["bigmodel<5", "not-here-at-all[x]", f"numpy=={version('numpy')}"]
+
+
+def test_owners_are_what_importlib_says_and_are_read_again_after_an_install(site: Path) -> None:
+    mine, theirs = owners(), importlib.metadata.packages_distributions()
+    for top, names in theirs.items():
+        if top.isidentifier() and not top.startswith("_") and top in mine:
+            assert set(mine[top]) == set(names), top
+    wanted = {t for t in theirs if (s := sys.modules.get(t)) is not None and hasattr(s, "__path__")}
+    assert wanted <= set(mine)
+    assert "late_pkg" not in mine
+    install(site, "late-dist", "1.0", {"late_pkg/__init__.py": ""})
+    assert owners()["late_pkg"] == ("late-dist",)
 
 
 # -- what nobody imports ------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from kit.errors import ExportError
 from kit.export import Bundle, export
 from kit.export.project import is_plain, project_of
 from tests.exporting import done, request_of
+from tests.test_requirements import install
 
 KEY = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz01234567"
 
@@ -405,3 +406,27 @@ def test_every_literal_way_to_name_a_file(project: Project) -> None:
         "import names_files", "%%handler\ndef handler(job): return str(names_files)"
     )
     assert copied(bundle) == {"names_files.py", *(f"d/{n}.txt" for n in range(len(lines)))}
+
+
+def test_the_projects_own_editable_install_is_copied_and_no_requirement(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("src/mine_pkg/__init__.py", "X = 1\n")
+    site = tmp_path / "site"
+    site.mkdir()
+    origin = {"url": project.folder.as_uri(), "dir_info": {"editable": True}}
+    install(site, "mine-dist", "0.1", {"__editable__.pth": str(project.folder / "src")}, origin)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(project.folder / "src"))
+    bundle = project.export("from mine_pkg import X", "%%handler\ndef handler(job): return X")
+    assert copied(bundle) == {"mine_pkg/__init__.py"}
+    assert "mine" not in (bundle.path / "requirements.txt").read_text()
+
+
+def test_a_package_with_very_much_data_is_told(project: Project) -> None:
+    project.write("data_pkg/__init__.py", "X = 1\n")
+    for number in range(600):
+        project.write(f"data_pkg/files/{number}.txt")
+    bundle = project.export("import data_pkg", "%%handler\ndef handler(job): return data_pkg.X")
+    assert copied(bundle) == {"data_pkg/__init__.py"}
+    assert "data_pkg/files holds more than 500 files" in notes(bundle)

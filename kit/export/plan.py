@@ -162,7 +162,8 @@ class _Planner:
         others = [(name, text) for name, text in others if name != "test_input.json"]
         self.notes += check.check_secrets(rendered, others)
         files = {"handler.py": rendered.text.encode(), **copied}
-        files.update({name: text.encode() for name, text in texts.items()})
+        # half a character, which JSON may hold and UTF-8 may not, becomes JSON's own escape for it
+        files.update({n: text.encode(errors="backslashreplace") for n, text in texts.items()})
         return Plan(sliced, rendered, files, tuple(dict.fromkeys(self.notes)))
 
     def _header(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kit.export.imports import Import, imports_of
 from kit.export.installed import Line, canonical, direct_url, folder_of, line_of
+from kit.export.owners import owners, providers
 from kit.export.piplines import Wish, Wishes
 from kit.export.unseen import unseen
 
@@ -90,7 +91,7 @@ class _Collector:
         wishes: Wishes,
         notebook: Collection[str],
     ) -> None:
-        self.owners = importlib.metadata.packages_distributions()
+        self.owners = owners()
         self.siblings, self.outside, self.wishes = set(siblings), outside, wishes
         self.notebook = notebook
         self.extras: dict[str, set[str]] = {}
@@ -123,7 +124,7 @@ class _Collector:
         top = found.module.partition(".")[0]
         if not top or top in sys.stdlib_module_names or top in self.local or top in self.siblings:
             return
-        names = _owners(found.module, self.owners.get(top, ()))
+        names = providers(found.module, self.owners.get(top, ()))
         if not names:
             self._unowned(found, top)
         elif len(names) > 1:
@@ -210,37 +211,6 @@ class _Collector:
         if _is_installed(wish.name):
             return line_of(_proper(wish.name), wish.extras, self.wishes.indexes)
         return Line(wish.text)
-
-
-def _owners(module: str, names: Sequence[str]) -> list[str]:
-    """Distributions that provide a module, where several share its first name."""
-    candidates = sorted(set(names))
-    if len(candidates) < 2:
-        return candidates
-    parts = module.split(".")
-    for depth in range(len(parts), 1, -1):  # the most exact part that tells them apart
-        prefix = "/".join(parts[:depth])
-        exact = [n for n in candidates if _provides(n, prefix)]
-        if exact:
-            return exact
-    plain = [n for n in candidates if _provides(n, parts[0], plain=True)]
-    return plain or candidates
-
-
-def _provides(name: str, prefix: str, *, plain: bool = False) -> bool:
-    ends = ("/__init__.py",) if plain else ("/__init__.py", ".py", ".so", ".pyd")
-    try:
-        files = importlib.metadata.distribution(name).files or []
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        return False
-    for file in files:
-        text = file.as_posix()
-        if not text.startswith(prefix):
-            continue
-        rest = text[len(prefix) :]
-        if rest in ends or (not plain and rest.startswith(".cpython-")):
-            return True
-    return False
 
 
 def _origin(top: str) -> Path | None:

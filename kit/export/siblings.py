@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.machinery
 import importlib.util
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from kit.export.project import Project, is_own
 #: never copied: the kit is no part of a worker
 _KIT = "kit"
 _COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+_MANY = 500  # files of data in one folder of a package
 _LEFT = (".pyc", ".pyo", ".ipynb", ".py")
 
 
@@ -237,7 +239,7 @@ class _Search:
         folders = {
             (sibling.path.parent, sibling.name.rpartition("/")[0])
             for sibling in list(self.found.files.values())
-            if "/" in sibling.name and "." in sibling.module + "."
+            if "/" in sibling.name
             if sibling.name.endswith("/__init__.py") or sibling.module.count(".")
         }
         for folder, shown in sorted(folders):
@@ -249,7 +251,15 @@ class _Search:
             if path.name.startswith((".", "__pycache__")) or name in self.found.files:
                 continue
             if path.is_dir():
-                if not path.is_symlink() and not any(path.rglob("*.py")) and is_own(path):
+                if path.is_symlink() or not is_own(path):
+                    continue
+                files = list(itertools.islice(path.rglob("*"), _MANY + 1))
+                if len(files) > _MANY:
+                    self.found.notes.append(
+                        f"{name} holds more than {_MANY} files and is not copied: put it on the network "
+                        "volume or into the image."
+                    )
+                elif not any(file.suffix == ".py" for file in files):
                     self._data_below(path, name)
             elif path.suffix not in _LEFT and not path.name.endswith(_COMPILED):
                 why = self.project.refusal(path)
