@@ -142,6 +142,13 @@ class Pool:
             return None
         return worker.first_take_at - slot.process.started_at
 
+    def first_cold_start(self) -> float | None:
+        """Seconds the first worker took to its first job-take, also if no tick has seen it yet."""
+        if self.cold_starts:
+            return self.cold_starts[0]
+        found = (self.cold_start(slot.worker) for slot in list(self.slots.values()))
+        return next((seconds for seconds in found if seconds is not None), None)
+
     # -- the tick -------------------------------------------------------------------------------
 
     def _tick(self) -> None:

@@ -65,12 +65,12 @@ def play(
         pool, tickets = server.call(submit)
         why = _wait(pool, tickets, jobs_timeout_s)
         _wait_for_progress(cases, tickets)
+        cold_start = pool.first_cold_start()
     finally:
         server.stop()
-    cold_start = pool.cold_starts[0] if pool.cold_starts else None
     # a quick job may have ended before the pool looked at its worker for the first time
-    if tickets and not why and all(ticket.taken_at is None for ticket in tickets):
-        why = str(tickets[0].error)
+    if not why and tickets and all(ticket.taken_at is None for ticket in tickets):
+        why = str(tickets[0].error or "no worker asked for a job")
     return Replay(tuple(map(_played, tickets)), why, time.monotonic() - began, cold_start)
 
 
