@@ -529,7 +529,7 @@ def test_the_last_progress_of_a_live_job_is_told_once(store: Store) -> None:
     [delta] = told.update()
     assert delta.content["p"] == [[0, 0.2]]
     assert told.update() == []
-    for text in ('"loading"', "[1]", "1e999", '"' + "x" * 9000 + '"'):
+    for text in ('"20 %"', '"loading"', "[1]", "1e999", '"' + "x" * 9000 + '"'):
         progress(text)
         assert told.update() == []
     assert told.snapshot().content["p"] == [[0, 0.2]]

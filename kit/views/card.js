@@ -113,7 +113,12 @@ class CardView {
   }
 
   drawEmpty() {
-    const example = this.board.head.example ?? "{...}";
+    const { example } = this.board.head;
+    if (example === undefined) {
+      // no handler yet either: that comes first
+      this.empty.replaceChildren(make("span", "", "No handler yet. Put "), make("code", "kit-code", "%%handler"), make("span", "", " on the first line of a cell that defines "), make("code", "kit-code", "def handler(job):"), make("span", "", " and run it."));
+      return;
+    }
     const text = make("span", "", "No jobs yet. Run one: ");
     this.empty.replaceChildren(text, make("code", "kit-code", `kit.run(${example})`));
     this.bands.begin();

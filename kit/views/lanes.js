@@ -235,6 +235,9 @@ function drawBarMarks(g, jobs, b, axis, y, look) {
     g.fillStyle = look.onBar;
     g.fillRect(x0 + 2, y + BAR_PX - 4, Math.max(1, (x1 - x0 - 8) * share), 2);
   }
+  if (state === RUNNING && jobs.flags[i] & FLAG.cancelAsked && right - from > 24) {
+    drawSign(g, CANCELLED, right - 15, cy, look); // asked to stop, and still running
+  }
   if (state === RUNNING) {
     // a notch at the right end: still running
     g.fillStyle = look.surface;

@@ -13,6 +13,7 @@ function signJob(values = {}) {
   jobs.submitted[0] = values.submitted ?? 4;
   jobs.started[0] = values.started ?? 4;
   jobs.ended[0] = state === RUNNING ? NaN : 30;
+  jobs.flags[0] = values.flags ?? 0;
   jobs.findings[0] = values.findings ?? 0;
   if (values.ticks) jobs.ticks.set(0, values.ticks.map((x) => (x - 4) * 1000));
   if (values.share) jobs.progress.set(0, values.share);
@@ -21,7 +22,7 @@ function signJob(values = {}) {
   return { jobs, lane };
 }
 
-const SIGN_AXIS = { width: SIGN_W, x: (time) => time, time: (x) => x, scale: 1 };
+const SIGN_AXIS = { width: SIGN_W, x: (time) => time, time: (x) => x, scale: 1, list: [], stretchAt: () => -1 };
 
 function signLane(values) {
   const { jobs, lane } = signJob(values);
@@ -69,6 +70,7 @@ function signFold(g, look) {
 const SIGNS = [
   ["a completed run", signLane({}), (b) => b.jobs.counts[COMPLETED]],
   ["running now; the line is its progress", signLane({ state: RUNNING, share: 0.6 }), (b) => b.jobs.counts[RUNNING]],
+  ["asked to cancel, still running", signLane({ state: RUNNING, flags: FLAG.cancelAsked }), (b) => [...b.jobs.live].some((i) => b.jobs.flags[i] & FLAG.cancelAsked)],
   ["failed", signLane({ state: FAILED }), (b) => b.jobs.counts[FAILED]],
   ["timed out", signLane({ state: TIMED_OUT }), (b) => b.jobs.counts[TIMED_OUT]],
   ["cancelled", signLane({ state: CANCELLED }), (b) => b.jobs.counts[CANCELLED]],

@@ -90,6 +90,7 @@ class Live:
         self._not_before = 0.0
         self._clicks: OrderedDict[str, Message] = OrderedDict()
         self._closed = False
+        self._versions_told = 0
         self.desk = Desk(controls, handler, self.tell)
         self._unsubscribe = store.subscribe(self._on_events)
         self._unsubscribe_spans = (
@@ -120,6 +121,7 @@ class Live:
             views.call(lambda: self.tell(self._head_message()))
 
     def _head_message(self) -> Message:
+        self._versions_told = len(self._controls.versions(self._handler))
         return Message({"t": "head", **self._head()})
 
     def _on_events(self, events: Sequence[Event]) -> None:
@@ -151,6 +153,10 @@ class Live:
         feed = self.feed
         if feed.all_sessions:
             feed.poll()
+        # a panel hears of new versions here; a card is told when it is shown again
+        known = len(self._controls.versions(self._handler))
+        if self._handler is None and known != self._versions_told:
+            self.tell(self._head_message())
         for message in feed.update():
             self.tell(message)
         took = time.thread_time() - began
@@ -163,8 +169,8 @@ class Live:
             self._wake(0)
         elif feed.awake:
             self._wake(SAMPLE_S)
-        elif feed.all_sessions and self.seen:
-            self._wake(POLL_S)
+        elif self.seen and (feed.all_sessions or (self._handler is None and not known)):
+            self._wake(POLL_S)  # a handler may be registered without a job
 
     # -- from the page --------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ class Live:
         exported = self.desk.welcome()
         if exported is not None:
             self.tell(exported)
-        if self.feed.all_sessions:
+        if self.feed.all_sessions or self._handler is None:
             self._wake(POLL_S)
 
     def _job(self, content: dict[str, Any]) -> None:

@@ -248,6 +248,7 @@ class Pointer {
     lines.push(...now);
     if (Number.isFinite(jobs.peak[i])) lines.push(peakText(jobs, i));
     if (jobs.findings[i]) lines.push(plural(jobs.findings[i], "finding"));
+    if (jobs.state[i] === RUNNING && jobs.flags[i] & FLAG.cancelAsked) lines.push("cancel asked, still running");
     if (jobs.flags[i] & FLAG.stuck) lines.push("its thread could not be stopped");
     return [head, ...lines];
   }

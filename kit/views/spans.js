@@ -93,9 +93,7 @@ function drawSpanLabel(g, span, from, to, top, axis, spans, look, now) {
   let x = left + 5;
   if (Math.min(to, axis.width) - left < wide + 10) {
     x = to + 5;
-    const next = spans.all.find((other) => other.lane === span.lane && other.from > span.from);
-    const room = next ? axis.x(next.from) : axis.width;
-    if (x + wide + 4 > Math.min(room, axis.width)) return;
+    if (x + wide + 4 > roomBeside(span, axis, spans, now)) return;
   } else {
     g.fillStyle = look.surface;
     g.globalAlpha = 0.82;
@@ -104,6 +102,14 @@ function drawSpanLabel(g, span, from, to, top, axis, spans, look, now) {
   }
   g.fillStyle = look.text;
   g.fillText(text, x, top + 11);
+}
+
+/** Where the room beside a bar ends: at the next bar, at folded time, or at the edge. */
+function roomBeside(span, axis, spans, now) {
+  const next = spans.all.find((other) => other.lane === span.lane && other.from > span.from);
+  const k = axis.stretchAt(spanEnd(span, now));
+  const fold = k >= 0 && k + 1 < axis.list.length ? axis.x(axis.list[k].to) + axis.breakPx / 3 : axis.width;
+  return Math.min(next ? axis.x(next.from) : axis.width, fold, axis.width);
 }
 
 /** What the cursor's label says of a span. */

@@ -358,9 +358,12 @@ class JobTable:
         for index in list(self._new_progress)[:limit]:
             text = self._new_progress.pop(index)
             share = fraction(decoded(text)) if len(text) <= MAX_PROGRESS_TEXT else None
-            if share is not None and index in self.live:
-                self.progress[index] = round(share, 3)
-                told.append([index, self.progress[index]])
+            if share is None or index not in self.live:
+                continue
+            share = round(share, 3)
+            if share != self.progress.get(index):  # a line that does not move needs no drawing
+                self.progress[index] = share
+                told.append([index, share])
         return told
 
     @property

@@ -3,7 +3,6 @@
 
 const LANE_NARROW_PX = 24;
 const LANES_SHOWN = 12;
-const TAB_BODY_PX = 240; // as in style.css: what the pane is high at least
 const CALM_MS = 500;
 
 class Timeline {
@@ -119,7 +118,8 @@ class Timeline {
     const { pane } = this;
     if (!pane || pane.hidden || !pane.offsetParent || pane.offsetTop > this.element.offsetTop + 8) return 0;
     const body = pane.lastElementChild;
-    return body.offsetTop - pane.offsetTop + TAB_BODY_PX + 12 - this.tools.offsetHeight - 4;
+    const least = parseFloat(getComputedStyle(body).minHeight) || 0; // the pane is that high in any case
+    return body.offsetTop - pane.offsetTop + least + 12 - this.tools.offsetHeight - 4;
   }
 
   measure(list) {

@@ -52,6 +52,19 @@ INK = """canvas => {
     }
     return found;
 }"""
+#: how often a card paints within so many ms: every painting begins with a cleared canvas
+PAINTS = """ms => new Promise(done => {
+    const clear = CanvasRenderingContext2D.prototype.clearRect;
+    let count = 0;
+    CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+        if (!this.canvas.classList.contains("kit-over")) count += 1;
+        return clear.apply(this, box);
+    };
+    setTimeout(() => {
+        CanvasRenderingContext2D.prototype.clearRect = clear;
+        done(count);
+    }, ms);
+})"""
 FAILED, COMPLETED, RUNNING = "209,73,31", "10,133,96", "58,142,224"
 
 
@@ -71,16 +84,20 @@ def until_shown(card: Any, text: str) -> None:
 def test_a_person_finds_the_job_they_look_for(
     notebook: Callable[..., Notebook], page: Page
 ) -> None:
-    book = notebook("%load_ext kit", HANDLER, OTHER, "kit.panel()", LOADS + JOBS, "1")
-    for cell in range(4):
-        run_cell(page, cell)
+    book = notebook("%load_ext kit", "kit.panel()", HANDLER, OTHER, LOADS + JOBS, "1")
+    run_cell(page, 0)
+    run_cell(page, 1)
 
-    # nothing yet: it says what to do next
+    # nothing yet: it says what to do next, and then what comes after that
     card = book.card(1)
-    assert "kit.run(" in card.locator(".kit-empty").inner_text()
+    assert "%%handler on the first line" in card.locator(".kit-empty").inner_text()
+    for cell in (2, 3):
+        run_cell(page, cell)
+    card = book.card(1)
+    card.locator(".kit-empty", has_text="kit.run(").wait_for()
     run_cell(page, 4)
 
-    card = book.card(3)
+    card = book.card(1)
     card.locator(".kit-counts", has_text="8 completed").wait_for()
     assert card.locator(".kit-filter").is_hidden()
     page.wait_for_timeout(500)
@@ -123,8 +140,8 @@ def test_a_person_finds_the_job_they_look_for(
     assert len(names) <= 4
 
     # it survives a re-run of the cell, it is not in the notebook, and escape ends it
-    run_cell(page, 3)
-    card = book.card(3)
+    run_cell(page, 1)
+    card = book.card(1)
     until_shown(card, "4 of 9 shown")
     book.execute("docmanager:save")
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
@@ -220,6 +237,16 @@ def test_what_people_do_to_a_page(notebook: Callable[..., Notebook], page: Page)
     below.locator(".kit-counts", has_text="2 running").wait_for()
     page.wait_for_timeout(600)
     assert inked(below)[RUNNING] > 50
+
+    # motion: while jobs run the picture moves, and much less for those who ask for calm
+    below.locator(".kit-tool", has_text="Live").click()
+    moving = page.evaluate(PAINTS, 2_000)
+    page.emulate_media(reduced_motion="reduce")
+    page.wait_for_timeout(600)
+    still = page.evaluate(PAINTS, 2_000)
+    page.emulate_media(reduced_motion="no-preference")
+    assert still <= 12, (moving, still)
+    assert moving >= 2 * still, (moving, still)
 
     # a restart: no live view is left that pretends, and a new one is whole
     page.evaluate(
