@@ -62,6 +62,8 @@ class Growth:
         after = self._after.setdefault(key, deque(maxlen=JOBS + 1))
         if after.maxlen == 0:
             return None
+        if not after:
+            after.append(use.before)  # what the first job added counts as the others' do
         after.append(use.after)
         steps = [b - a for a, b in itertools.pairwise(after)]
         if len(steps) < JOBS or min(steps) < STEP_BYTES:

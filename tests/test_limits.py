@@ -114,6 +114,9 @@ def test_growth_is_told_once_and_only_when_it_does_not_stop() -> None:
     assert told[5][0].code == "K230"
     assert "100 MiB a job" in told[5][0].sentence
     assert not growth.seen("h", 2, use(MIB))
+    # what the first job adds counts: the fifth is enough
+    told = [growth.seen("h", 3, use(i * 32 * MIB, before=(i - 1) * 32 * MIB)) for i in range(1, 9)]
+    assert [i for i, notes in enumerate(told, 1) if notes] == [5]
     clean = Growth()
     # a cache that fills for four jobs, then noise
     sizes = [100, 200, 300, 400, 500] + [500 + i % 3 * 20 for i in range(195)]

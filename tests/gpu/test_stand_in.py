@@ -84,7 +84,9 @@ class Machine:
             **{k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"},
             "LD_LIBRARY_PATH": str(self.library),
             "NVML_STAND_IN": str(self.state),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [environ.get("KIT_TEST_FIRST"), str(ROOT), str(Path(__file__).parent)])
+            ),
             **environ,
         }
         done = subprocess.run(
