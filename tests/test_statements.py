@@ -47,6 +47,24 @@ def test_comments_right_above_and_behind_belong_to_a_statement() -> None:
     ]
 
 
+def test_comments_at_the_end_of_a_block_belong_to_it() -> None:
+    source = "def f(x):\n    return x\n\n    # not yet:\n    # return 2 * x\n# about y\ny = 1\n"
+    assert lines_and_texts(source) == [
+        (1, "def f(x):\n    return x\n\n    # not yet:\n    # return 2 * x"),
+        (7, "# about y\ny = 1"),
+    ]
+    assert lines_and_texts("if x: y = 1\n  # odd\nz = 2")[0] == (1, "if x: y = 1\n  # odd")
+    assert lines_and_texts("def f(): pass\n# about nothing\n") == [(1, "def f(): pass")]
+
+
+def test_comments_of_an_import_of_several_names_go_with_the_first() -> None:
+    assert lines_and_texts("# both\nimport os, sys  # used\nx = 1") == [
+        (2, "# both\nimport os  # used"),
+        (2, "import sys"),
+        (3, "x = 1"),
+    ]
+
+
 def test_statements_that_share_a_line() -> None:
     assert lines_and_texts("é = 'ü'; y = 2  # both\nz = 3") == [
         (1, "é = 'ü'"),

@@ -112,7 +112,7 @@ def _sort(sliced: Slice) -> tuple[list[str], list[Statement], list[Statement]]:
 
 def _origin(statement: Statement, name: str) -> str:
     """What an import binds a name to; for anything else, the place itself."""
-    return statement.facts.imports.get(name) or statement.place + statement.text
+    return statement.facts.imports.get(name) or f"{id(statement)}"
 
 
 def _import_block(statements: Sequence[Statement], *, needs_sdk: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any, ClassVar
 
 from kit.source.facts import Call, Code
 from kit.source.roots import Scoped
@@ -16,8 +17,6 @@ _DYNAMIC = ("exec", "eval", "globals", "locals", "vars", "__import__")
 _KEEPERS = {"append", "appendleft", "extend", "insert", "push", "register", "setdefault", "update"}
 _KEEPS = ("add", "include_", "register_", "set_")
 _NOTHING: frozenset[str] = frozenset()
-#: name of the method that visits a kind of node
-_METHODS: dict[type[ast.AST], str] = {}
 
 
 class Doing:
@@ -34,6 +33,12 @@ class Doing:
 
 class Actions(Scoped, ast.NodeVisitor):
     """Collects what code does; definitions in it are left to a subclass."""
+
+    _visitors: ClassVar[dict[type[ast.AST], Any]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._visitors = {}
 
     def __init__(self, bound: set[str]) -> None:
         super().__init__(bound)
@@ -55,18 +60,16 @@ class Actions(Scoped, ast.NodeVisitor):
         self._lambdas: dict[int, Code] = {}
 
     def visit(self, node: ast.AST) -> None:
-        # as ast.NodeVisitor does, but the name of the method is made once per class
+        # as ast.NodeVisitor does, but each kind of node is looked up once
         kind = node.__class__
-        if kind is ast.Constant:
-            return
-        method = _METHODS.get(kind)
-        if method is None:
-            method = _METHODS[kind] = "visit_" + kind.__name__
-        visitor = getattr(self, method, None)
-        if visitor is not None:
-            visitor(node)
-        else:
-            self.generic_visit(node)
+        visitor = self._visitors.get(kind)
+        if visitor is None:
+            named = getattr(self, "visit_" + kind.__name__, None)
+            visitor = self._visitors[kind] = getattr(named, "__func__", type(self).generic_visit)
+        visitor(self, node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        pass
 
     def generic_visit(self, node: ast.AST) -> None:
         for child in children(node):
@@ -111,11 +114,13 @@ class Actions(Scoped, ast.NodeVisitor):
             self.stores.update(root for root in roots if not root.startswith("@"))
 
     def _bind_alias(self, target: ast.expr, roots: frozenset[str]) -> None:
+        if not roots:
+            return
         for node in ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 scope = self.scope_of(node.id)
                 # what a function assigns to a global is not known until it is called
-                if roots and (scope is not self.module or self.doing is self.now):
+                if scope is not self.module or self.doing is self.now:
                     scope.aliases[node.id] = scope.aliases.get(node.id, _NOTHING) | roots
 
     def visit_Assign(self, node: ast.Assign) -> None:
@@ -247,7 +252,7 @@ class Actions(Scoped, ast.NodeVisitor):
         names = [
             n.id
             for target in targets
-            for n in ast.walk(target)
+            for n in ([target] if isinstance(target, ast.Name) else ast.walk(target))
             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         ]
         held = self.held(value)

@@ -200,7 +200,7 @@ class Judge:
                     if call.bare:
                         receives |= {root}.union(*(roots for _, roots in call.args))
                         effect = True
-                    if acts(last):
+                    if acts(last, bare=call.bare):
                         does = origin
             elif len(call.path) == 1 and root in self._code:
                 if root in self._served and call.args:

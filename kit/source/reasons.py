@@ -116,7 +116,9 @@ def reason_to_drop(
     if asked and not statement.shown:
         words = ", ".join(f"`{n}`" for n in asked)
         return f"nothing needs its result; if it changes {words}, mark it `# kit: keep`", True
-    if judgement.does and not statement.shown:
+    if judgement.library:
+        return f"sets up `{judgement.library}`, which the file does not need", False
+    if judgement.does:
         what = judgement.does
         return (
             f"nothing needs its result; if what {what} does is needed, mark it `# kit: keep`",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from kit.source.scopes import Scope
+from kit.source.scopes import Scope, children
 
 #: calls whose result shares objects with what they were given, or with their receiver
 _SHARES = {
@@ -95,9 +95,12 @@ class Scoped:
         given: list[ast.expr] = []
         if isinstance(value, (ast.Constant, ast.Name)):
             return _NOTHING
-        for node in ast.walk(value):
+        todo: list[ast.AST] = [value]
+        while todo:
+            node = todo.pop()
             if isinstance(node, ast.Call):
                 given += [*node.args, *(k.value for k in node.keywords)]
+            todo += children(node)
         return _NOTHING.union(*(self.roots(a, deep=True) for a in given))
 
 

@@ -134,7 +134,7 @@ def _split(cell: Cell, position: int, typed: str, offset: int) -> Iterator[State
         own, gap = text.of(node, body[index + 1][0] if index + 1 < len(body) else None)
         shown = index == len(body) - 1 and isinstance(node, ast.Expr) and not text.hushed(node)
         directive = text.directive(node)
-        for part, part_text in _parts(node, own):
+        for part, part_text in _parts(node, own, text.around(node)):
             yield Statement(
                 cell, position, number, part_text, part, facts_of(part), gap, shown, magic,
                 directive, guarded,
@@ -228,15 +228,20 @@ def _magic(node: ast.stmt) -> Magic | None:
     return None
 
 
-def _parts(node: ast.stmt, text: str) -> Iterator[tuple[ast.stmt, str]]:
-    """A statement, or one per name if it is an import of several names."""
+def _parts(node: ast.stmt, text: str, comments: tuple[str, str]) -> Iterator[tuple[ast.stmt, str]]:
+    """A statement, or one per name if it is an import of several names.
+
+    The comments above and behind such an import go with its first name.
+    """
     if isinstance(node, (ast.Import, ast.ImportFrom)) and len(node.names) > 1:
+        above, behind = comments
         for alias in node.names:
             if isinstance(node, ast.Import):
                 part: ast.stmt = ast.Import(names=[alias])
             else:
                 part = ast.ImportFrom(module=node.module, names=[alias], level=node.level)
-            yield ast.copy_location(part, node), ast.unparse(part)
+            yield ast.copy_location(part, node), above + ast.unparse(part) + behind
+            above = behind = ""
     else:
         yield node, text
 
@@ -257,6 +262,7 @@ class _Text:
         self._inside: set[int] = set()  # lines that begin within a string
         if '"""' in source or "'''" in source or not self._see():
             self._scan(source)
+        self._directed = any("kit" in comment for comment in self._comments.values())
 
     def _see(self) -> bool:
         """Find comments by looking, which is enough for lines without a string in front of them."""
@@ -292,23 +298,42 @@ class _Text:
     def _comment_start(self, node: ast.stmt) -> int:
         first = _first_line(node)
         while first > 1 and self._is_comment_line(first - 1):
+            above = self.lines[first - 2]
+            if len(above) - len(above.lstrip()) > node.col_offset:
+                break  # at the end of the block above
             first -= 1
         return first
 
+    def _last_line(self, node: ast.stmt, following: ast.stmt | None) -> int:
+        """Last line of a statement, with comments below it that are indented as its body is."""
+        last = number = node.end_lineno or node.lineno
+        if not self._comments or not hasattr(node, "body"):
+            return last
+        until = len(self.lines) if following is None else self._comment_start(following) - 1
+        while number < until:
+            line = self.lines[number]
+            number += 1
+            if line.strip():
+                indent = len(line) - len(line.lstrip())
+                if number not in self._comments or indent <= node.col_offset:
+                    break
+                last = number
+        return last
+
     def of(self, node: ast.stmt, following: ast.stmt | None) -> tuple[str, int]:
         """Source of a statement without indentation, and the blank lines above it."""
-        first, last = self._comment_start(node), node.end_lineno or node.lineno
+        first, last = self._comment_start(node), self._last_line(node, following)
         gap = 0
         while gap < 2 and first - gap > 1 and not self.lines[first - gap - 2].strip():
             gap += 1
-        code = _first_line(node)
+        code, end = _first_line(node), node.end_lineno or node.lineno
         head = _chars(self.lines[code - 1], node.col_offset)
-        tail = _chars(self.lines[last - 1], node.end_col_offset or 0)
+        tail = _chars(self.lines[end - 1], node.end_col_offset or 0)
         alone = not head.strip() and not (following is not None and following.lineno <= last)
-        rest = self.lines[last - 1][len(tail) :]
+        rest = self.lines[end - 1][len(tail) :]
         if not alone or rest.lstrip().startswith(";"):
             # shares its lines with another statement: only its own characters, no comments
-            chunk = self.lines[code - 1 : last]
+            chunk = self.lines[code - 1 : end]
             chunk[-1] = tail
             chunk[0] = chunk[0][len(head) :]
             return "\n".join(chunk), gap
@@ -319,6 +344,15 @@ class _Text:
         ]
         return "\n".join(chunk), gap
 
+    def around(self, node: ast.stmt) -> tuple[str, str]:
+        """Comment lines right above a statement, and the comment behind its last line."""
+        if not self._comments:
+            return "", ""
+        first, last = self._comment_start(node), node.end_lineno or node.lineno
+        above = [line.strip() + "\n" for line in self.lines[first - 1 : _first_line(node) - 1]]
+        behind = self._comments.get(last, "")
+        return "".join(above), f"  {behind}" if behind else ""
+
     def hushed(self, node: ast.stmt) -> bool:
         """Whether a semicolon keeps the value from being displayed."""
         last = self.lines[(node.end_lineno or node.lineno) - 1]
@@ -326,7 +360,7 @@ class _Text:
 
     def directive(self, node: ast.stmt) -> str:
         """``keep`` or ``drop`` from a ``# kit: ...`` comment right above or behind."""
-        if not self._comments:
+        if not self._directed:
             return ""
         for number in range(self._comment_start(node), (node.end_lineno or node.lineno) + 1):
             words = self._comments.get(number, "").lstrip("# ").partition(":")

@@ -27,7 +27,7 @@ _CHANGES = {
 _CHANGES_BY_VERB = ("add", "disable", "enable", "load", "register", "set", "start")
 #: process-wide settings of the standard library and dotenv; they stay whoever needs them
 _SETTINGS = (
-    "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
+    "atexit.register", "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
     "logging.basicConfig", "logging.captureWarnings", "logging.config", "logging.disable",
     "logging.getLogger", "logging.setLoggerClass", "multiprocessing.set_start_method",
     "os.chdir", "os.environ", "os.putenv", "os.umask", "os.unsetenv", "resource.setrlimit",
@@ -48,6 +48,8 @@ _ACTS = (
     "register", "run", "seed", "set", "setup", "snapshot", "start", "symlink", "system", "unpack",
     "unzip", "urlretrieve", "use", "wait", "warm",
 )  # fmt: skip
+#: those that give something when their value is kept: ``digits = load_digits()``
+_GIVES = ("apply", "check", "compile", "copy", "init", "load", "make", "prepare", "use")
 
 
 def changes(method: str) -> bool:
@@ -76,6 +78,14 @@ def setting_of(origin: str) -> tuple[str, bool]:
     return "", False
 
 
-def acts(function: str) -> bool:
-    """Whether a library function is, by its name, called for what it does."""
-    return function.lower().lstrip("_").startswith(_ACTS)
+def acts(function: str, *, bare: bool = True) -> bool:
+    """Whether a library function is, by its name, called for what it does.
+
+    Parameters
+    ----------
+    function : str
+    bare : bool
+        Whether its value is thrown away; one whose value is kept may have been called for that.
+    """
+    word = function.lower().lstrip("_")
+    return word.startswith(_ACTS) and (bare or not word.startswith(_GIVES))
