@@ -56,7 +56,7 @@ def test_cancel_acts_while_a_sync_cell_runs(
     page.evaluate(RUN_CELL, 3)
     page.wait_for_timeout(700)
     card = book.card(1)
-    card.locator("button", has_text="Cancel").click()
+    card.get_by_role("button", name="Cancel", exact=True).click()
     page.wait_for_function(DONE, arg=3, timeout=60_000)
     # the cell saw it happen: a click that waits for the cell would find IN_PROGRESS here
     assert outputs(page, 3)[0]["text"].split() == ["CANCELLED"]
@@ -70,7 +70,7 @@ def test_an_impatient_double_click_runs_once(notebook: Callable[..., Notebook], 
     run_cell(page, 1)
     card = book.card(1)
     card.locator(".kit-counts", has_text="1 completed").wait_for()
-    card.locator("button", has_text="Run").dblclick()
+    card.get_by_role("button", name="Run", exact=True).dblclick()
     card.locator(".kit-counts", has_text="2 completed").wait_for()
     page.wait_for_timeout(800)
     assert states(page, 2) == ["COMPLETED"] * 2

@@ -138,7 +138,7 @@ STEP = """async ([card, n]) => {
     for (let k = 0; k < n; k += 1) {
         const before = card.querySelector(".kit-job-id").title;
         plot.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft", bubbles: true}));
-        const until = performance.now() + 1000;
+        const until = performance.now() + 5000;
         while (performance.now() < until) {
             await new Promise((done) => setTimeout(done, 4));
             const now = card.querySelector(".kit-job-id").title;
