@@ -21,6 +21,7 @@ from kit.export.hub import Worker, category_of, hub_file, hub_tests_file, runner
 from kit.export.inputs import inputs_beside
 from kit.export.readme import Facts, render_readme
 from kit.export.surface import Variable, keys_of, variables_of
+from kit.exportline import magic_parser, words_of
 from tests.dockerfiles import parse
 from tests.exporting import done, request_of
 
@@ -373,13 +374,16 @@ def test_choices_reach_the_image(tmp_path: Path) -> None:
     assert read(bundle, ".runpod/hub.json")["config"]["env"] == [{"key": "A", "value": "$b"}]
 
 
-def test_the_magic_takes_the_parts() -> None:
-    from kit.magic import _option
-
-    assert _option(["worker", "--files", "hub,readme", "--overwrite"], "--files") == (
-        ["worker", "--overwrite"], "hub,readme",
-    )  # fmt: skip
-    assert _option(["--files=hub"], "--files") == ([], "hub")
-    assert _option(["a"], "--files") == (["a"], None)
-    with pytest.raises(UsageError, match="--files needs a value"):
-        _option(["--files"], "--files")
+def test_the_words_of_the_magic_and_the_shell_are_the_same_choices() -> None:
+    parser = magic_parser()
+    line = ["w", "--files", ",".join(PARTS), "--env", "A=b=c", "--package", "ffmpeg", "--base-image", "python:3.12-slim"]  # fmt: skip
+    given = words_of(parser.parse_args(line)).keywords()
+    names = ("files", "base_image", "env", "packages", "requirements")
+    choices = choose(**{name: given[name] for name in names})
+    assert choices.files == set(PARTS)
+    assert choices.env == (("A", "b=c"),)
+    assert choices.packages == ("ffmpeg",)
+    assert choices.base_image == "python:3.12-slim"
+    assert all(part in parser.format_help() for part in PARTS)
+    with pytest.raises(UsageError, match="a bundle has no part 'hubb'"):
+        choose(files=words_of(parser.parse_args(["--files=hubb"])).files)
