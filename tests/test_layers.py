@@ -110,7 +110,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "status",
         ),
         *("verifying", "waiting"),
-        *("cleanenv", "exportline", "headless", "inkernel", "shipping", "startcheck", "workerfile"),
+        *(
+            "cleanenv",
+            "exportline",
+            "headless",
+            "inkernel",
+            "nbexport",
+            "savedbook",
+            "shipping",
+            "startcheck",
+            "workerfile",
+        ),
     ),
 }
 #: which rooms a room may import besides itself
@@ -124,6 +134,7 @@ BELOW = {
 }
 #: where a package that is not the standard library may be imported
 EDGE = {
+    "nbconvert": ("nbexport",),
     "jupyter_client": ("headless",),
     "jupyter_core": ("headless",),
     "nbclient": ("headless",),

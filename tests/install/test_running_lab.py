@@ -6,7 +6,9 @@ card lives.
 
 from __future__ import annotations
 
+import io
 import json
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import nbformat
 import pytest
 
 from tests.install.environments import ROOT, Environment, wheel
-from tests.install.lab import Lab, browser_page, outputs, run_cell
+from tests.install.lab import TOKEN, Lab, browser_page, outputs, run_cell
 
 pytestmark = [
     pytest.mark.install,
@@ -53,6 +55,19 @@ def stand_in(folder: Path, name: str, version: str) -> Path:
     return path
 
 
+def lab_exports_workers(lab: Lab) -> None:
+    """The address behind *File > Save and Export Notebook As* gives the saved notebook's worker."""
+    for address in ("api/nbconvert", "nbconvert/RunPod_worker/pod.ipynb"):
+        with urllib.request.urlopen(f"{lab.url}/{address}?token={TOKEN}", timeout=120) as told:
+            data = told.read()
+        if address == "api/nbconvert":
+            assert "RunPod_worker" in json.loads(data)
+            continue
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert "def double(job)" in archive.read("handler.py").decode()
+            assert "not verified" in archive.read("README.md").decode()
+
+
 def test_the_kit_moves_nothing_and_lives_after_one_reload(tmp_path: Path) -> None:
     environment = Environment("running-lab", [f"numpy=={NUMPY}", "jupyterlab"])
     environment = environment.copy(tmp_path / "environment")
@@ -82,6 +97,9 @@ def test_the_kit_moves_nothing_and_lives_after_one_reload(tmp_path: Path) -> Non
             assert all(new is not None for _, new in moved.values()), "something was removed"
             assert "handler-kit" in after
             environment.pip("check")
+
+            # the server that was running before delivers workers, too
+            lab_exports_workers(lab)
 
             # before the reload the page has no widget manager: the card says so and shows a picture
             run_cell(page, 1)
