@@ -115,7 +115,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "exportline",
             "headless",
             "inkernel",
-            "nbexport",
+            "exportzip",
             "savedbook",
             "shipping",
             "startcheck",
@@ -134,7 +134,7 @@ BELOW = {
 }
 #: where a package that is not the standard library may be imported
 EDGE = {
-    "nbconvert": ("nbexport",),
+    "nbconvert": ("exportzip",),
     "jupyter_client": ("headless",),
     "jupyter_core": ("headless",),
     "nbclient": ("headless",),

@@ -20,7 +20,7 @@ import pytest
 
 from kit import __version__
 from kit.errors import ExportError
-from kit.nbexport import UNPROVEN, bundle_files, packed
+from kit.exportzip import UNPROVEN, bundle_files, packed
 from kit.savedbook import read_book
 from tests.executed import call, load
 from tests.loaded_files import PROJECTS
