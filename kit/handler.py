@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+#: JSON's own words, and strings, in which they are left alone
+_WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|\b(?:true|false|null)\b')
+_PYTHON = {"true": "True", "false": "False", "null": "None"}
 
 
 class HandlerKind(str, Enum):
@@ -94,6 +99,11 @@ class HandlerVersion:
     lines_changed: int | None
     example: str
     registered_at: float
+
+    @property
+    def call(self) -> str:
+        """The example as a person types it into a cell: ``kit.run({"prompt": "", "fast": False})``."""
+        return f"kit.run({_WORDS.sub(lambda found: _PYTHON.get(found[0], found[0]), self.example)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,8 +306,7 @@ class Session:
         if text is None:
             request = self.intake.last_request(handler)
             if request is None:
-                example = self.handler(handler).info.example
-                raise UsageError(f"no input yet: run kit.run({example}) once.")
+                raise UsageError(f"no input yet: run {self.handler(handler).info.call} once.")
         else:
             request = make(decode(text))
         return self.intake.submit(request, handler).key

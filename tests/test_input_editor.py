@@ -22,6 +22,7 @@ from kit.session import Session
 from kit.views.feed import Message
 from kit.views.folding import EDITED, LONG, fold, names_left, unfold
 from kit.views.live import Live
+from tests.frontend import FrontEnd
 from tests.making import ended, handler_of, submit, until
 from tests.test_js_static import ROOT, node, views_module  # noqa: F401 - node is a fixture
 
@@ -241,6 +242,40 @@ def test_a_view_of_all_handlers_has_no_editor(session: Session) -> None:
     page = Page(session, None)
     assert "card of a handler" in page.editor()["s"]
     assert page.click("draft", path="worker")["ok"] is False
+
+
+# -- while a cell runs -----------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(180)
+def test_every_button_answers_while_a_cell_runs(kit_home: Path) -> None:
+    """Not without the override in ``free_replies``: then they are answered at the end of the cell."""
+    kit_home.mkdir(parents=True, exist_ok=True)
+    front = FrontEnd(kit_home)
+    try:
+        front.run("%load_ext kit")
+        source = '%%handler echo --no-run\ndef echo(job):\n    return 1 / job["input"]["n"]'
+        card = front.card_of(front.run(source))
+        front.run("kit.run({'n': 0}).state; 0")
+        front.until(lambda: card.states() == ["FAILED"], "the failed job")
+        cell = front.start("import time; time.sleep(6)")
+        front.rest(0.5)
+        assert card.click("run", text='{"n": 4}')["ok"] is True
+        assert card.click("retry", i=0)["ok"] is True
+        assert card.click("draft", path="worker", p="me")["ok"] is True
+        card.send(t="editor", p="me", g=card.generation)
+        told = card.wait("editor")[0]
+        draft = card.wait("draft")[0]
+        assert not cell.done
+        assert json.loads(told["text"]) == {"n": 4}
+        assert any("A cell is running" in note for note in draft["notes"])
+        # what cannot act says so, at once too
+        assert "COMPLETED" in card.click("retry", i=1)["s"]
+        assert not cell.done
+        front.until(lambda: cell.done, "the cell")
+        front.until(lambda: sorted(card.states()) == ["COMPLETED", "FAILED"], "the jobs")
+    finally:
+        front.close()
 
 
 # -- folding ---------------------------------------------------------------------------------------

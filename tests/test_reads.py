@@ -212,3 +212,16 @@ def test_looking_never_runs_a_property_or_a_lazy_module() -> None:
     def handler(job): return t.run(**job["input"]), lazy.pipeline(**job["input"]), job["input"]["x"]
     """
     assert [f.name for f in reads(code, lazy=lazy).fields] == ["x"]
+
+
+def test_the_example_is_shown_as_python() -> None:
+    import dataclasses
+
+    from tests.making import handler_of
+
+    info = handler_of(lambda job: None).info
+    shown = dataclasses.replace(
+        info, example='{"a": true, "true": "null \\" false", "n": [null, 1]}'
+    )
+    assert shown.call == 'kit.run({"a": True, "true": "null \\" false", "n": [None, 1]})'
+    assert eval(shown.call[8:-1]) == {"a": True, "true": 'null " false', "n": [None, 1]}

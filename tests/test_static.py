@@ -124,7 +124,7 @@ def picture(**changes: object) -> Picture:
         "counts": {JobState.COMPLETED: len(rows)},
         "times_ms": [800.0] * len(rows),
         "note": None,
-        "example": "{}",
+        "call": "kit.run({})",
     }
     return Picture(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -167,7 +167,7 @@ def test_text_stays_text(
     # the same tags whatever the text: none was made by it
     assert {tag for tag, _ in tags} <= {tag for tag, _ in plain}
     assert sum(tag == "td" for tag, _ in tags) == (9 if error else 7)
-    check(picture_html(picture(rows=[], example=sample, title=title)))
+    check(picture_html(picture(rows=[], call=sample, title=title)))
     picture_text(one).encode("utf-8", "surrogatepass")
 
 
@@ -176,7 +176,7 @@ def test_what_it_says() -> None:
     assert "12 completed; p50 800 ms, p95 800 ms; peak 512 MiB (RSS)" in shown
     assert "job-12" in shown
     assert 'kit.run({"prompt": "a"})' in "".join(
-        Reader(picture_html(picture(rows=[], example='{"prompt": "a"}'))).text
+        Reader(picture_html(picture(rows=[], call='kit.run({"prompt": "a"})'))).text
     )
 
 

@@ -113,14 +113,14 @@ class CardView {
   }
 
   drawEmpty() {
-    const { example } = this.board.head;
-    if (example === undefined) {
+    const { call } = this.board.head;
+    if (call === undefined) {
       // no handler yet either: that comes first
       this.empty.replaceChildren(make("span", "", "No handler yet. Put "), make("code", "kit-code", "%%handler"), make("span", "", " on the first line of a cell that defines "), make("code", "kit-code", "def handler(job):"), make("span", "", " and run it."));
       return;
     }
     const text = make("span", "", "No jobs yet. Run one: ");
-    this.empty.replaceChildren(text, make("code", "kit-code", `kit.run(${example})`));
+    this.empty.replaceChildren(text, make("code", "kit-code", call));
     this.bands.begin();
   }
 

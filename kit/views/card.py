@@ -173,7 +173,7 @@ class Face:
         }
         current = max(versions, key=lambda v: v.registered_at, default=None)
         if current is not None:
-            head["example"] = current.example
+            head["example"], head["call"] = current.example, current.call
         if self._handler is None:
             head["name"], head["panel"] = "Jobs", True
         elif current is not None:
@@ -207,8 +207,8 @@ class Face:
                 current.cell,
             )
         note = NO_VIEW if self._unanswered and not self._live.seen else self._note
-        example = "{...}" if current is None else current.example
-        return Picture(title, rows, counts, times, note, example)
+        call = "kit.run({...})" if current is None else current.call
+        return Picture(title, rows, counts, times, note, call)
 
     def _numbers(self, rows: Sequence[Any]) -> tuple[dict[JobState, int], list[float]]:
         """Counts by state and execution times: of all jobs the view knows, at least of these."""

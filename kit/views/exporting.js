@@ -285,7 +285,10 @@ function whyTable(draft) {
   const top = make("thead", "");
   top.append(head);
   const body = make("tbody", "");
-  for (const [keeps, question, place, code, reason] of draft.choices) {
+  // what stays first, then what asks, then what goes; each in the order of execution
+  const rank = ([keeps, question]) => (keeps ? 0 : question ? 1 : 2);
+  const choices = [...draft.choices].sort((one, other) => rank(one) - rank(other));
+  for (const [keeps, question, place, code, reason] of choices) {
     const row = make("tr", keeps ? "" : "kit-dropped");
     const fate = make("td", question ? "kit-asks" : "", keeps ? "kept" : "dropped");
     const because = make("td", "");

@@ -68,8 +68,8 @@ class Picture:
         Execution times of completed jobs, for the percentiles.
     note : str or None
         One sentence at the head.
-    example : str
-        Input for the empty state, as JSON text.
+    call : str
+        What to type in the empty state, ``kit.run({...})``.
     """
 
     title: str
@@ -77,7 +77,7 @@ class Picture:
     counts: dict[JobState, int]
     times_ms: Sequence[float]
     note: str | None
-    example: str
+    call: str
 
 
 def safe(text: str) -> str:
@@ -100,9 +100,7 @@ def picture_html(picture: Picture) -> str:
         parts.append(f'<div style="{_SOFT}">{escape(summary(picture))}</div>')
         parts.append(_table(picture.rows))
     else:
-        parts.append(
-            f"<div>No jobs yet. Run one: <code>kit.run({safe(picture.example)})</code></div>"
-        )
+        parts.append(f"<div>No jobs yet. Run one: <code>{safe(picture.call)}</code></div>")
     parts.append("</div>")
     return "".join(parts)
 
@@ -113,7 +111,7 @@ def picture_text(picture: Picture) -> str:
     if picture.note:
         lines.append(redact(picture.note))
     if not picture.rows:
-        lines.append(f"No jobs yet. Run one: kit.run({redact(picture.example)})")
+        lines.append(f"No jobs yet. Run one: {redact(picture.call)}")
         return "\n".join(lines)
     lines.append(summary(picture))
     for row in picture.rows:

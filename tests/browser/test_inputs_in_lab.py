@@ -62,6 +62,30 @@ PASTE = """async area => {
     on = false;
     return longest;
 }"""
+#: texts of the open band under 4.5:1, on the ground as it is mixed
+POOR = """card => {
+    const numbers = css => (css.match(/[\\d.]+/g) ?? []).map(Number);
+    const parts = css => {
+        const [r, g, b, a = 1] = numbers(css), k = css.startsWith("color(") ? 1 : 255;
+        return [r / k, g / k, b / k, a];
+    };
+    const over = (top, under) => under.slice(0, 3).map((u, i) => top[i] * top[3] + u * (1 - top[3]));
+    const light = rgb => rgb.map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const ground = e => {
+        const stack = [];
+        for (let one = e; one; one = one.parentElement) stack.push(parts(getComputedStyle(one).backgroundColor));
+        return stack.reverse().reduce((under, top) => over(top, under), [1, 1, 1]);
+    };
+    return [...card.querySelectorAll(".kit-editor *, .kit-export *")].filter(
+        e => e.checkVisibility() && !e.disabled && e.tagName !== "TEXTAREA" && e.tagName !== "OPTION"
+            && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()),
+    ).map(e => {
+        const below = ground(e), ink = over(parts(getComputedStyle(e).color), below);
+        const [high, low] = [light(ink), light(below)].sort((a, b) => b - a);
+        return [(high + 0.05) / (low + 0.05), `${e.className}: ${e.textContent.slice(0, 30)}`];
+    }).filter(([ratio]) => ratio < 4.5).map(([ratio, what]) => `${what} ${ratio.toFixed(2)}`);
+}"""
 STATE = """() => {
     const content = window.jupyterapp.shell.currentWidget.content;
     return JSON.stringify([content.widgets.map(w => w.model.executionCount), content.widgets.length,
@@ -94,6 +118,18 @@ class Hands:
     def status(self, text: str) -> None:
         self.card.locator(".kit-status", has_text=text).wait_for()
 
+    def readable(self) -> None:
+        """Every text of the open band can be read in both themes, and nothing sticks out at 800 px."""
+        for theme, width in (("JupyterLab Dark", 800), ("JupyterLab Light", 1280)):
+            self.book.theme(theme)
+            self.page.set_viewport_size({"width": width, "height": 1000})
+            name = theme.split()[1].lower()
+            self.card.locator(f'xpath=self::*[@data-kit-theme="{name}"]').wait_for()
+            self.page.wait_for_timeout(300)
+            poor = self.card.evaluate(POOR)
+            assert not poor, (theme, poor)
+            assert self.card.evaluate("c => c.scrollWidth <= c.clientWidth")
+
     def output(self, key: str, value: str) -> None:
         self.card.locator(".kit-tab-body .kit-entry", has_text=key).filter(
             has_text=value
@@ -125,6 +161,7 @@ def test_from_a_mistyped_input_to_an_export(
     assert page.evaluate(STATE) == before
     hands.write('{"seed": 3}')
     hands.status("prompt is missing; the handler reads it.")
+    hands.readable()
     hands.write(json.dumps({"prompt": CANARY, "seed": 3}))
     hands.status("Valid")
     page.keyboard.press("Control+Enter")
@@ -234,6 +271,7 @@ def test_from_a_mistyped_input_to_an_export(
     assert hands.button("Write and verify").is_disabled()
     hands.card.locator(".kit-tab", has_text="Changes").click()
     hands.card.locator(".kit-diff-minus", has_text="# mine").wait_for()
+    hands.readable()
     hands.card.locator(".kit-refused input").check()
     hands.button("Write and verify").click()
     hands.card.locator(".kit-outcome", has_text="equal:").wait_for(timeout=90_000)
