@@ -14,7 +14,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ALL = ("start", "edit_to_result", "jobs", "views", "monitor", "emulator", "scale", "slice")
+ALL = (
+    "start",
+    "edit_to_result",
+    "jobs",
+    "views",
+    "monitor",
+    "payload",
+    "emulator",
+    "scale",
+    "slice",
+)
 
 
 def main(names: list[str]) -> int:

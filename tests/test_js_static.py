@@ -130,6 +130,22 @@ def test_no_svg_among_the_media() -> None:
     assert "svg" not in (VIEWS / "media.js").read_text(encoding="utf-8").lower()
 
 
+def test_no_two_sheets_mean_the_same_class() -> None:
+    """What two sheets style under one name, one of them spoils: only ``style.css`` is for all."""
+    owners: dict[str, set[str]] = {}
+    for name in widget.SHEETS:
+        if name != "style.css":
+            sheet = re.sub(
+                r"/\*.*?\*/", "", (VIEWS / name).read_text(encoding="utf-8"), flags=re.DOTALL
+            )
+            for selector in re.findall(r"(?:^|[{},])\s*([^{}@,]+?)\s*(?=[{,])", sheet):
+                if alone := re.fullmatch(r"(?:\.kit-card )?\w*\.(kit-[\w-]+)", selector):
+                    owners.setdefault(alone[1], set()).add(name)
+    assert len(owners) > 50
+    owners.pop("kit-card")
+    assert not {cls: sheets for cls, sheets in owners.items() if len(sheets) > 1}
+
+
 def test_colours_pass_for_text() -> None:
     """4.5:1 for every text colour of ours on its surface, in both themes."""
     css = (VIEWS / "style.css").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ class ComparePart {
 
   chooser(part) {
     const line = make("label", "kit-against");
-    const select = make("select", "kit-select");
+    const select = make("select", "kit-choose");
     for (const choice of part.choices) {
       const option = make("option", "", choiceLabel(choice));
       option.value = choice.key;
@@ -75,7 +75,7 @@ class ComparePart {
 
   change({ path, kind, old, new: now, delta }, what, part) {
     const row = make("div", `kit-change kit-${kind}`);
-    const sign = make("span", "kit-sign", CHANGE_SIGNS[kind]);
+    const sign = make("span", "kit-change-sign", CHANGE_SIGNS[kind]);
     sign.title = kind;
     const body = make("div", "kit-change-body");
     body.append(make("div", "kit-change-path kit-code", visible(path)));
@@ -171,7 +171,7 @@ function sideLines(old, now, delta) {
 
 function sideLine(sign, side, className) {
   const line = make("div", `kit-code kit-side ${className}`);
-  line.append(make("span", "kit-sign", sign));
+  line.append(make("span", "kit-change-sign", sign));
   const text = make("span", "kit-side-text");
   if (Array.isArray(side)) text.append(visible(side[0]), make("mark", "kit-apart", visible(side[1])), visible(side[2]));
   else text.append(sideText(side));

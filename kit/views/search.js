@@ -11,12 +11,12 @@ class Finder {
     this.hits = [];
     this.index = -1;
     this.number = 0;
-    this.element = make("div", "kit-find");
-    this.field = make("input", "kit-find-field");
+    this.element = make("div", "kit-search");
+    this.field = make("input", "kit-search-field");
     this.field.type = "search";
     this.field.placeholder = "Find in keys and values";
     this.field.setAttribute("aria-label", "Find in keys and values");
-    this.told = make("span", "kit-soft kit-find-count", "");
+    this.told = make("span", "kit-soft kit-search-count", "");
     this.told.setAttribute("aria-live", "polite");
     this.previous = button("kit-text-button", "Previous", () => this.step(-1));
     this.next = button("kit-text-button", "Next", () => this.step(1));

@@ -125,7 +125,7 @@ class Branch {
   }
 
   makeList() {
-    this.list = make("div", "kit-list");
+    this.list = make("div", "kit-rows");
     const first = this.node.start ?? 0;
     this.list.append(...this.piece(this.node, first, this.node.n));
     if (first) this.list.prepend(this.gap(0, first));
