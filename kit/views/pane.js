@@ -85,8 +85,9 @@ class Pane {
       this.body.replaceChildren(make("div", "kit-soft", ""));
       return;
     }
-    if (this.drawn?.detail === detail && this.drawn.tab === this.tab && what !== "live") return;
-    this.drawn = { detail, tab: this.tab };
+    const said = signature(this.board, detail);
+    if (this.drawn?.said === said && this.drawn.tab === this.tab && what !== "live") return;
+    this.drawn = { said, tab: this.tab };
     this.body.replaceChildren(...this[`tab${this.tab}`](detail));
     if (this.tab === "Logs") this.body.scrollTop = this.body.scrollHeight;
   }
@@ -253,6 +254,13 @@ class Pane {
     }
     return this.tab === "Output" && Boolean(this.stream?.detail === detail && this.stream.grow());
   }
+}
+
+/** What the body shows of a job: told twice, an ended job is not drawn anew, and what was opened stays open. */
+function signature(board, detail) {
+  if (!detail.final) return detail;
+  const { generation, wanted, jobs } = board;
+  return [generation, wanted, jobs.attempt[wanted], detail.state, detail.findings.length, detail.logs.length, detail.stream.n, detail.output_bytes, detail.has_input].join();
 }
 
 function logLines(logs) {

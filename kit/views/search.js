@@ -23,6 +23,7 @@ class Finder {
     this.element.append(this.field, this.told, this.previous, this.next);
     this.field.addEventListener("input", () => {
       clearTimeout(this.timer);
+      say(this.told, "…");
       this.timer = setTimeout(() => this.look(), SEARCH_PAUSE_MS);
     });
     this.field.addEventListener("keydown", (event) => {
