@@ -15,7 +15,8 @@ class RowActions {
     const first = root.querySelector(".kit-entry");
     if (first) first.tabIndex = 0;
     root.addEventListener("click", (event) => this.pick(event.target));
-    root.addEventListener("focusin", (event) => this.pick(event.target));
+    // a press of the pointer moves the focus too: what it brings must not lie under it before it is a click
+    root.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && this.pick(event.target));
     root.addEventListener("keydown", (event) => this.key(event));
   }
 
