@@ -27,16 +27,17 @@ function ask(board, request) {
  * Text of a payload or of a part of it, slice by slice.
  *
  * @param onSlice (text, end, n) -> false to stop; n is the number of characters in all
+ * @param asBytes whether a slice is given as the bytes that came
  * @return a sentence if it did not come, else ""
  */
-async function fetchText(board, source, start, limit, onSlice) {
+async function fetchText(board, source, start, limit, onSlice, asBytes = false) {
   const decoder = new TextDecoder();
   let at = start;
   while (at < limit) {
     const part = await ask(board, { t: "slice", ...source, start: at, limit: Math.min(SLICE_CHARS, limit - at) });
     if (!part) return "Another job is looked at.";
     if (!part.buffer) return part.s ?? "no longer stored";
-    const goOn = onSlice(decoder.decode(part.buffer), part.end, part.n) !== false;
+    const goOn = onSlice(asBytes ? part.buffer : decoder.decode(part.buffer), part.end, part.n) !== false;
     if (!goOn || part.end >= part.n || part.end <= at) return "";
     at = part.end;
   }

@@ -48,10 +48,11 @@ function payloadTools(source, tree, holder, size) {
   const save = button("kit-text-button", `Download ${name}`, async () => {
     save.disabled = true;
     const parts = [];
-    const why = await fetchText(board, { what, at: [] }, 0, Infinity, (text, end, n) => {
-      parts.push(text);
+    const take = (some, end, n) => {
+      parts.push(some);
       if (n > SLICE_CHARS) say(save, `${Math.round((end / n) * 100)} % of ${bytes(size ?? n)}`);
-    });
+    };
+    const why = await fetchText(board, { what, at: [] }, 0, Infinity, take, true);
     save.disabled = false;
     if (!why) saveFile(name, parts);
     sayDone(save, why || "Downloaded", `Download ${name}`);
