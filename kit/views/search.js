@@ -2,6 +2,7 @@
 
 const SEARCH_PAUSE_MS = 200;
 const MARKS = 2_000; // marked at once
+const LEVELS = 100; // opened on the way to a hit: a thousand boxes in each other take the browser seconds
 
 class Finder {
   /** @param tree the tree in which hits are shown; @param before called when a hit is to be shown */
@@ -94,11 +95,11 @@ class Finder {
     const [at, , around] = this.hits[this.index];
     const mine = this.number;
     this.before();
-    const row = await this.tree.reveal(at);
+    const row = at.length > LEVELS ? null : await this.tree.reveal(at);
     if (mine !== this.number || this.hits[this.index]?.[0] !== at) return;
     this.clearHit();
     if (!row) {
-      say(this.told, `${this.told.textContent}, too deep to show`);
+      say(this.told, `${this.told.textContent}, ${count(at.length)} levels down: too deep to show`);
       return;
     }
     row.classList.add("kit-current");
