@@ -6,7 +6,6 @@ kernel it would do nothing at all, or stop a thread that nobody sees.
 
 from __future__ import annotations
 
-import bdb
 import os
 import sys
 from collections.abc import Callable
@@ -45,7 +44,9 @@ class Breakpoints:
         if os.environ.get("PYTHONBREAKPOINT") == "0":  # switched off, there as here
             return None
         self._note(entry, at(findings.forgotten_breakpoint(), _place(sys._getframe(1))))
-        raise bdb.BdbQuit
+        from bdb import BdbQuit
+
+        raise BdbQuit
 
 
 def _somebody_is_there() -> bool:

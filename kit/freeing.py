@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kit.held import Held, Named, errors_in, held_by, large_values, last_errors
+from kit.held import large_values
 from kit.views.words import memory
 
 if TYPE_CHECKING:
@@ -80,57 +77,6 @@ def _signed(mib: float) -> str:
     return f"{memory(mib)} regained" if mib > 0 else f"{memory(-mib)} more in use"
 
 
-class Errors:
-    """The exceptions that Python and IPython keep for ``%debug``.
-
-    Attributes
-    ----------
-    ip : InteractiveShell or None
-        None outside of IPython.
-    """
-
-    def __init__(self) -> None:
-        self.ip: Any = None
-
-    @property
-    def names(self) -> Mapping[str, Any]:
-        """The person's variables."""
-        return {} if self.ip is None else self.ip.user_ns
-
-    def all(self) -> list[Named]:
-        """Python's and IPython's, and those in the person's own variables."""
-        found = [*last_errors(), *errors_in(self.names)]
-        result = getattr(self.ip, "last_execution_result", None)
-        for part in ("error_in_exec", "error_before_exec"):
-            error = getattr(result, part, None)
-            if isinstance(error, BaseException) and all(error is not one for _, one in found):
-                found.append(("sys.last_exc", error))  # dropped with it
-        return found
-
-    def held(self, least_bytes: int) -> list[Held]:
-        """What only these exceptions keep alive, the largest first."""
-        return held_by(self.all(), self.names, least_bytes)
-
-    def drop(self) -> bool:
-        """Forget Python's and IPython's last exception; False if there was none."""
-        had = bool(last_errors())
-        for name in ("last_exc", "last_value", "last_type", "last_traceback"):
-            sys.__dict__.pop(name, None)
-        ip = self.ip
-        if ip is None:
-            return had
-        result = getattr(ip, "last_execution_result", None)
-        for part in ("error_in_exec", "error_before_exec"):
-            if getattr(result, part, None) is not None:
-                ip.last_execution_result, had = None, True
-        shown: Any = getattr(ip, "InteractiveTB", None)
-        if getattr(shown, "tb", None) is not None:
-            shown.tb = None
-        with contextlib.suppress(Exception):  # a debugger of another make
-            shown.pdb.forget()
-        return had
-
-
 def free(session: Session) -> Freed:
     """See ``kit.free``."""
     sampler = session.sampler
@@ -176,6 +122,8 @@ def _empty_torch() -> str | None:
 def _trim() -> bool:
     """Ask glibc for what it keeps of freed memory; other C libraries have no such call."""
     try:
+        import ctypes
+
         return bool(ctypes.CDLL(None).malloc_trim(0))
     except (OSError, AttributeError, TypeError):
         return False

@@ -239,3 +239,38 @@ def read_json(text: str, option: str) -> tuple[str, int]:
             f"{option}: something follows the JSON without a space: {text[used : used + 12]!r}."
         )
     return body[:end], used
+
+
+# -- %%kit_load -------------------------------------------------------------------------------------
+
+LOAD_HELP = """%%kit_load [LABEL]
+
+Put it on top of a cell that loads a model. The cell runs like any other; the time it takes and the
+memory that it needs are measured, printed under it, kept in the journal, and shown as a bar on the
+timeline. LABEL is what the bar is called; without one it is the cell's number. It may stand above a
+%%handler line.
+
+examples:
+  %%kit_load
+  %%kit_load sdxl, fp16"""
+
+_LABEL_CHARS = 80
+
+
+def parse_load(line: str) -> str:
+    """The label on a ``%%kit_load`` line; ``""`` if there is none.
+
+    Raises
+    ------
+    HelpAsked
+    UsageError
+        It looks like an option: there are none.
+    """
+    label = " ".join(line.split())
+    if label in ("?", "-h", "--help"):
+        raise HelpAsked
+    if label.startswith("-"):
+        raise UsageError(
+            f"%%kit_load has no option {label.split()[0]}; it takes a label, or nothing."
+        )
+    return label[:_LABEL_CHARS]

@@ -12,8 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from kit import api, exportline, looking, shipping
 from kit.errors import KitError, UsageError
 from kit.job import Job
-from kit.line import HelpAsked, options, parse, parser, read_json
-from kit.loading import HELP, parse_load
+from kit.line import LOAD_HELP, HelpAsked, options, parse, parse_load, parser, read_json
 from kit.session import Session
 from kit.status import status_text
 
@@ -68,7 +67,7 @@ class KitMagics(Magics):
         try:
             parse_load(line)
         except HelpAsked:
-            print(HELP)
+            print(LOAD_HELP)
         except UsageError as exc:
             raise MagicError(str(exc)) from None
         else:

@@ -20,15 +20,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit import trace
 from kit.capture import JOB
 from kit.errors import KitError, RegistrationError, UsageError
 from kit.inspection import static_findings
 from kit.job import Job
-from kit.line import HandlerLine, HelpAsked, parse
-from kit.loading import Load, parse_load
+from kit.line import HandlerLine, HelpAsked, parse, parse_load
 from kit.payload import decode
 from kit.registration import Cell, register
 from kit.request import make
@@ -36,6 +35,9 @@ from kit.sdk import SdkHook
 from kit.session import Session
 from kit.source.record import Cell as RecordedCell
 from kit.source.record import handler_line, load_line
+
+if TYPE_CHECKING:
+    from kit.loading import Load
 
 _NONE: Any = object()
 _MAGIC = re.compile(r"\s*%%handler(?=\s|$)(.*)", re.DOTALL)
@@ -229,6 +231,8 @@ class Notebook:
         label = load_of(source)
         if label is None:
             return
+        from kit.loading import Load
+
         try:
             self._load = Load(self.session, parse_load(label), self.ip.execution_count)
         except (UsageError, HelpAsked):

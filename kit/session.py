@@ -23,8 +23,8 @@ from kit.draft import ExportDraft, ExportOutcome
 from kit.errors import StoreError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
 from kit.fit import fits
-from kit.freeing import Errors
 from kit.handler import Handler, HandlerVersion
+from kit.held import Errors
 from kit.intake import Intake
 from kit.job import Job, output_or_raise
 from kit.payload import decode

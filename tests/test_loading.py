@@ -10,8 +10,8 @@ import pytest
 
 from kit.errors import UsageError
 from kit.events import MemoryUse
-from kit.line import HelpAsked
-from kit.loading import Load, cost_of, parse_load
+from kit.line import HelpAsked, parse_load
+from kit.loading import Load, cost_of
 from kit.notebook import load_of, transform
 from kit.session import Session
 

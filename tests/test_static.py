@@ -270,6 +270,13 @@ def png(width: int = 2, height: int = 2) -> bytes:
     return start + part(b"IHDR", header) + part(b"IDAT", pixels) + part(b"IEND", b"")
 
 
+def test_a_peak_that_was_only_sampled_says_so() -> None:
+    exact = MemoryUse("rss", -1, 1 << 28, 1 << 29, 1 << 28, True, True)
+    assert "peak RSS 512 MiB, its own ·" in job_text(view(memory=(exact,), done='{"output": 1}'))
+    sampled = MemoryUse("rss", -1, 1 << 28, 1 << 29, 1 << 28, True, False)
+    assert "peak RSS 512 MiB, its own, sampled" in job_text(view(memory=(sampled,)))
+
+
 def test_a_picture_is_shown_by_its_bytes() -> None:
     data = base64.b64encode(png()).decode()
     html = job_html(view(done=json.dumps({"output": {"image": data, "n": 1}})))

@@ -101,7 +101,8 @@ def facts_of(view: JobView) -> str:
     if peak == peak:
         kind = "peak" if flags & codec.MEMORY_VRAM else "peak RSS"
         whose = "its own" if flags & codec.MEMORY_OWN else "shared"
-        facts.append(f"{kind} {memory(peak)}, {whose}")
+        how = "" if flags & codec.MEMORY_EXACT else ", sampled"
+        facts.append(f"{kind} {memory(peak)}, {whose}{how}")
     if view.stream:
         facts.append(plural(len(view.stream), "chunk"))
     if view.done is not None:

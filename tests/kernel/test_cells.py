@@ -381,7 +381,7 @@ def test_job_takes_json_a_variable_or_a_literal(kernel: Kernel) -> None:
         ('%job {"a": ', "is not JSON"),
         ('%job {"a": 1} {"b": 2}', "follows the input"),
         ("%job b'bytes'", "bytes"),
-        ("%kit nothing", "%kit has no verb 'nothing'. It has: status, use, panel, export, autorun, free, history."),
+        ("%kit nothing", "%kit has no verb 'nothing'. It has: status, use, panel"),
         ("%kit use", "%kit use takes one name"),
         ("%kit use moon", "no target 'moon' here. Targets: local, process"),
         ("%kit autorun maybe", "takes `on` or `off`"),

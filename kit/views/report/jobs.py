@@ -109,9 +109,9 @@ def details_html(view: JobView, anchor: str, budget: Budget, *, shown: bool) -> 
         facts.append(f"queued {duration(view.delay_ms)}")
     peak, flags = codec.peak_of(view.memory)
     if peak == peak:
-        exact = bool(view.memory) and all(use.exact for use in view.memory)
-        how = "its own" if flags & codec.MEMORY_OWN else "shared"
-        facts.append(f"peak {memory(peak)}, {how}, {'exact' if exact else 'sampled'}")
+        whose = "its own" if flags & codec.MEMORY_OWN else "shared"
+        how = "exact" if flags & codec.MEMORY_EXACT else "sampled"
+        facts.append(f"peak {memory(peak)}, {whose}, {how}")
     if view.stream:
         facts.append(plural(len(view.stream), "chunk"))
     return (
