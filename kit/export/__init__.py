@@ -20,7 +20,8 @@ __all__ = ["Bundle", "Explanation", "ExportRequest", "Plan", "Report", "Row", "e
 def export(request: ExportRequest) -> Bundle:
     """Write a handler as a worker and prove it.
 
-    Blocks: milliseconds for the plan, then the clean process of the proof, model load included.
+    Blocks: milliseconds for the plan, then the clean processes of the proof, model load included: the
+    worker's, and after it, if the kernel has constants to compare, one that only imports the file.
 
     Raises
     ------
