@@ -153,6 +153,7 @@ class FilterBand {
     this.text = make("input", "kit-filter-field kit-filter-text");
     this.text.type = "search";
     this.text.placeholder = "Text in ids, inputs, outputs, logs";
+    this.text.title = "Looked at are ids, inputs, outputs, chunks, logs, findings and errors; payloads over 256 kB are left out";
     this.text.setAttribute("aria-label", "Text in ids, inputs, outputs, logs and errors");
     this.text.addEventListener("input", () => board.filter.set({ text: this.text.value }));
     this.state = this.choice("state", (value) => ({ states: new Set(value === "" ? [] : [Number(value)]) }));
