@@ -195,7 +195,7 @@ class ExportView {
     if (board.exporting) {
       const jobs = state.draft?.jobs ?? 0;
       const what = jobs ? `${plural(jobs, "recorded job")}` : "the test input";
-      const tick = () => `Written. Now ${what} through a real worker process${state.since ? `, ${Math.floor((performance.now() - state.since) / 1000)} s` : ""}`;
+      const tick = () => `Writing, then ${what} through a real worker process${state.since ? `, ${Math.floor((performance.now() - state.since) / 1000)} s` : ""}`;
       const line = make("div", "kit-soft", tick());
       this.outcome.dataset.verdict = "";
       this.outcome.replaceChildren(line);
