@@ -21,7 +21,7 @@ ALL = (
     "views",
     "monitor",
     "payload",
-    "emulator",
+    "emulator", "pod",
     "scale",
     "slice",
 )

@@ -18,7 +18,8 @@ from kit.status import status_text
 
 _VERBS = {
     "status": "%kit status                     journal, target, handlers, memory, jobs by state",
-    "use": "%kit use NAME                   where jobs run from now on",
+    "use": "%kit use NAME                   where jobs run from now on: local, process\n"
+    "%kit use pod URL|ID [--kernel NAME] [--share]   on a pod; its token is asked for, hidden",
     "panel": "%kit panel [--all]              live view of all jobs of this session (or of all)",
     "export": "%kit export [PATH] [--help]     write the worker, PATH is `worker`; options as of kit.export",
     "autorun": "%kit autorun on|off             whether %%handler runs the last input again",
@@ -124,11 +125,36 @@ class KitMagics(Magics):
         _no_more("status", words)
         print(status_text(self.session))
 
-    def _use(self, words: list[str]) -> None:
+    def _use(self, words: list[str]) -> Any:
+        if words[:1] == ["pod"]:
+            return self._use_pod(words[1:])
         if len(words) != 1:
-            raise UsageError("%kit use takes one name: local or process.")
+            raise UsageError("%kit use takes one name: local, process, or pod with its address.")
         api.use(words[0])
         print(f"Jobs run on {words[0]} from now on.")
+        return None
+
+    def _use_pod(self, words: list[str]) -> Any:
+        """``%kit use pod URL``; the token comes from the URL, the environment or a hidden prompt."""
+        from getpass import getpass
+
+        from kit.pod import Pod
+
+        words, kernel = _option(words, "--kernel")
+        flags = _flags("use pod", words, "--share")
+        if len(flags.rest) != 1:
+            raise UsageError("%kit use pod takes the address of a Jupyter server, or a pod's id.")
+        where, share = flags.rest[0], "--share" in flags.given
+        if where.isalnum():  # an address has at least a dot or a colon
+            pod = Pod(id=where, kernel=kernel, share=share)
+        else:
+            pod = Pod(where, kernel=kernel, share=share)
+            if not pod.address.token.reveal():
+                token = getpass(f"Token of {pod.address.label} (empty if it wants none): ")
+                pod = Pod(where, token=token, kernel=kernel, share=share)
+        api.use(pod)
+        print(f"Jobs run on {pod.name} from now on.")
+        return pod
 
     def _panel(self, words: list[str]) -> None:
         flags = _flags("panel", words, "--all")

@@ -87,7 +87,7 @@ class Places:
             known = self._pods.get(name)
             if known is None:
                 known = self._pods[name] = self._attach(pod, pace)
-            pod.target = known
+            pod.target, pod.session = known, self._session
             return name
 
     def _attach(self, pod: Pod, pace: Pace | None) -> PodTarget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from kit.errors import TargetError, UsageError
@@ -10,6 +11,8 @@ from kit.targets.pod.address import Address, parse
 from kit.targets.pod.report import Plan
 
 if TYPE_CHECKING:
+    from kit.job import Job
+    from kit.session import Session
     from kit.targets.pod.target import PodTarget
 
 
@@ -71,6 +74,7 @@ class Pod:
         self._address: Address | None = None if url is None else parse(url, self._token)
         self.kernel, self.share, self.ca = kernel, share, ca
         self.target: PodTarget | None = None
+        self.session: Session | None = None
 
     @property
     def address(self) -> Address:
@@ -105,6 +109,56 @@ class Pod:
         if report is None:
             raise TargetError(f"no job has run on {self.name} yet: kit.run(..., target=pod).")
         return report
+
+    def put(self, *paths: str | os.PathLike[str]) -> list[str]:
+        """Send files that the handler reads; those that are there already, as they are, stay. Blocks.
+
+        Parameters
+        ----------
+        *paths : path
+            Files and folders. A relative path keeps its folders below the server's own, an absolute
+            one only its name. Nothing is ever written outside the server's folder.
+
+        Returns
+        -------
+        list of str
+            Names of those that were sent.
+
+        Raises
+        ------
+        UsageError
+            A file is not here, or would lie outside.
+        TargetError
+            The pod could not write one: its disk is full, say. The older file stays then.
+        """
+        from kit.targets.pod.goods import goods_of
+
+        return self._connected().put(goods_of(paths))
+
+    def install(self, *requirements: str) -> Job:
+        """Have the pod's own pip install packages; what it says is the job's log. Returns at once.
+
+        Parameters
+        ----------
+        *requirements : str
+            As for pip. None: whatever the current handler imports and the pod does not have.
+
+        Raises
+        ------
+        UsageError
+            Something is no requirement.
+        """
+        from kit.job import Job
+        from kit.targets.pod.goods import imported_of, wanted_of
+
+        target = self._connected()
+        assert self.session is not None
+        if requirements:
+            wanted = wanted_of(requirements)
+        else:
+            wanted = imported_of(target.setups.kept(self.session.handler(None)))
+        key = target.install(wanted)
+        return Job(key, f"install-{key}", self.session)
 
     def __repr__(self) -> str:
         if self._address is None:

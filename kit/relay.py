@@ -39,7 +39,7 @@ class Relay(ABC):
         """Journal a job that another machine has begun by itself; ``relay`` tells the rest."""
         self._journal([entry], [stored])
         with self._lock:
-            entry.elsewhere = True
+            entry.elsewhere = entry.reserved = True
             self._live[entry.key] = entry
 
     def relay(self, entry: Entry, event: Event) -> None:

@@ -78,6 +78,7 @@ def test_a_window_stops_a_side_that_is_not_heard() -> None:
             st.tuples(st.integers(), st.text(), st.none(), st.floats(allow_nan=False)),
             st.one_of(st.none(), st.text(st.characters())),
         )
+        | st.builds(Letter, st.just("file"), st.just(()), st.none(), st.binary())
     )
 )
 def test_letters_come_out_as_they_went_in(letters: list[Letter]) -> None:

@@ -130,7 +130,7 @@ def test_a_missing_module_names_itself_and_the_way_out(jupyter: Jupyter, desk: D
     desk.names["surely_not_here_7"] = None
     desk.cell("%%handler needs\ndef needs(job):\n    return surely_not_here_7.x")
     job = desk.run(1)
-    with pytest.raises(JobFailed, match="has no `surely_not_here_7`: install it there"):
+    with pytest.raises(JobFailed, match=r"has no `surely_not_here_7`: pod.install\(\)"):
         job.result(60)
     # once the cell is mended, so is the pod
     desk.cell("%%handler needs\ndef needs(job):\n    return 5")

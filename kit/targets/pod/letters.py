@@ -26,25 +26,34 @@ class Letter:
         Small; by position.
     text : str or None
         The payload.
+    data : bytes or None
+        A payload that is no text.
     """
 
     kind: str
     head: tuple[Any, ...] = ()
     text: str | None = None
+    data: bytes | None = None
 
 
 def pack(letters: Sequence[Letter]) -> bytes:
     """Letters as one message."""
-    texts = [
-        None if one.text is None else one.text.encode("utf-8", "surrogatepass") for one in letters
-    ]
+    payloads = [_payload(one) for one in letters]
     index = _dumps(
         [
-            [one.kind, one.head, None if text is None else len(text)]
-            for one, text in zip(letters, texts)
+            [one.kind, one.head, None if payload is None else len(payload), one.data is not None]
+            for one, payload in zip(letters, payloads)
         ]
     ).encode("utf-8", "surrogatepass")
-    return b"".join([_LENGTH.pack(len(index)), index, *(text for text in texts if text)])
+    return b"".join(
+        [_LENGTH.pack(len(index)), index, *(payload for payload in payloads if payload)]
+    )
+
+
+def _payload(letter: Letter) -> bytes | None:
+    if letter.data is not None:
+        return letter.data
+    return None if letter.text is None else letter.text.encode("utf-8", "surrogatepass")
 
 
 def unpack(message: bytes) -> list[Letter]:
@@ -52,12 +61,14 @@ def unpack(message: bytes) -> list[Letter]:
     (size,) = _LENGTH.unpack_from(message)
     at = _LENGTH.size + size
     letters = []
-    for kind, head, length in json.loads(
-        message[_LENGTH.size : at].decode("utf-8", "surrogatepass")
-    ):
-        text = None
+    index = json.loads(message[_LENGTH.size : at].decode("utf-8", "surrogatepass"))
+    for kind, head, length, is_data in index:
+        payload = None
         if length is not None:
-            text = message[at : at + length].decode("utf-8", "surrogatepass")
+            payload = message[at : at + length]
             at += length
-        letters.append(Letter(kind, tuple(head), text))
+        if is_data or payload is None:
+            letters.append(Letter(kind, tuple(head), None, payload))
+        else:
+            letters.append(Letter(kind, tuple(head), payload.decode("utf-8", "surrogatepass")))
     return letters

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import types
+from pathlib import Path
 from typing import Any
 
 from kit import trace
@@ -50,6 +51,8 @@ class Remote:
         self._gone: dict[str, str] = {}
         self._stages: dict[str, Stage] = {}
         self._lock = threading.Lock()
+        # the server's; a cell may change the process's later
+        self._folder = Path.cwd()
         self.incarnation = secrets.token_hex(8)
         self._capture = Capture(self._sinks, lambda: False)
         self._capture.install()
@@ -98,7 +101,8 @@ class Remote:
         with self._lock:
             holder = self._holders.get(owner)
             if holder is None:
-                refusal = self._refusal(content)
+                # one that another has taken over from must not take it back by connecting again
+                refusal = self._gone.get(owner) or self._refusal(content)
                 if refusal:
                     self._send({"op": "refused", "owner": owner, "why": refusal})
                     return
@@ -135,7 +139,7 @@ class Remote:
         def send(about: dict[str, Any], buffers: list[bytes]) -> None:
             self._send({**about, "owner": owner}, buffers)
 
-        tenant = Tenant(self._stage(identity), self._loop, send)
+        tenant = Tenant(self._folder, self._stage(identity), self._loop, send)
         holder = _Holder(tenant, identity, content["who"], share=bool(content["share"]))
         self._holders[owner] = holder
         return holder
@@ -192,7 +196,7 @@ def _facts() -> dict[str, Any]:
     return {
         "python": ".".join(map(str, sys.version_info[:3])),
         "pid": os.getpid(),
-        "folder": str(os.getcwd()),  # noqa: PTH109 - as the process sees it
+        "folder": str(Path.cwd()),
         "runpod": importlib.util.find_spec("runpod") is not None,
     }
 

@@ -15,6 +15,7 @@ from kit.handler import Handler, HandlerKind, HandlerVersion, Options
 from kit.queue import Entry
 from kit.source.record import Cell
 from kit.source.slice import slice_with_links
+from kit.source.statements import Statement
 from kit.targets.pod.letters import Letter
 from kit.targets.pod.plan import Item, Ledger, Step, items_of, plan
 from kit.targets.pod.report import Plan, Row
@@ -109,6 +110,10 @@ class Setups:
         for key, about, ok in record:
             self._ledger.note(key, about, ok=ok)
 
+    def kept(self, handler: Handler) -> list[Statement]:
+        """The statements that a handler needs."""
+        return [item.statement for item in self._slice(handler, self._hooks.cells()).items]
+
     @property
     def running(self) -> JobKey | None:
         """Key of the setup that runs there now."""
@@ -168,7 +173,9 @@ class Setups:
     def _plan_letter(self, handler: Handler, fresh: _Standing, steps: list[Step]) -> Letter:
         info = handler.info
         key = self._hooks.key()
-        entry = Entry(key, f"setup-{key}", _setup_handler(info.name), "{}", target=self._target)
+        entry = Entry(
+            key, f"setup-{key}", standing(f"{info.name} setup"), "{}", target=self._target
+        )
         runs = [step.item for step in steps if step.runs]
         setup = _Setup(fresh.number, handler, steps, fresh.items, fresh.notes, entry)
         self.report = _report(setup, {}, None)
@@ -238,9 +245,10 @@ def _same(one: Sequence[Cell], other: Sequence[Cell]) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other))
 
 
-def _setup_handler(name: str) -> Handler:
+def standing(name: str) -> Handler:
+    """A handler that stands for work of the pod that is none."""
     info = HandlerVersion(
-        f"{name} setup", 1, HandlerKind.SYNC, "", (), "", None, None, None, "{}", time.time()
+        name, 1, HandlerKind.SYNC, "", (), "", None, None, None, "{}", time.time()
     )
     return Handler(info, lambda job: None, Options())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections import deque
@@ -21,9 +22,10 @@ from kit.events import ENDS, Data, Ended, ErrorInfo, Event, EventKind, JobKey, L
 from kit.outcome import Outcome
 from kit.queue import Entry
 from kit.secret import redact
+from kit.targets.pod.goods import Carrier, Goods
 from kit.targets.pod.letters import Letter
 from kit.targets.pod.server import Away, Server
-from kit.targets.pod.setups import Hooks, Setups
+from kit.targets.pod.setups import Hooks, Setups, standing
 from kit.targets.pod.tether import Pace, Tether, Who
 from kit.worker import Worker
 
@@ -31,6 +33,7 @@ from kit.worker import Worker
 _AHEAD = 2_000
 _AHEAD_CHARS = 64_000_000
 _SLICE_S = 0.1
+_LINGER_S = 0.02
 
 
 class PodTarget:
@@ -65,6 +68,7 @@ class PodTarget:
         #: why it does not answer at the moment; empty while it does
         self.trouble = "it is not connected yet."
         self._opening: asyncio.Task[None] | None = None
+        self._carrier = Carrier()
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
         self._entries: dict[str, Entry] = {}
@@ -82,6 +86,8 @@ class PodTarget:
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        # a TLS connection that was given up is closed a few turns of the loop later
+        self._loop.run_until_complete(asyncio.sleep(_LINGER_S))
         self._loop.close()
 
     # -- from other threads ---------------------------------------------------------------------
@@ -102,6 +108,30 @@ class PodTarget:
     def open(self) -> None:
         """Connect; returns once the pod has answered. TargetError says why it did not."""
         self.call(self._open_once())
+
+    def put(self, goods: Sequence[Goods]) -> list[str]:
+        """Send files; blocks until the pod has them. Gives the names of those that had changed."""
+        return list(self.call(self._put(goods)))
+
+    async def _put(self, goods: Sequence[Goods]) -> list[str]:
+        await self._open_once()
+        assert self.tether is not None
+        return await self._carrier.put(self.tether, goods)
+
+    def install(self, wanted: Sequence[tuple[str | None, str]]) -> JobKey:
+        """Have the pod's pip install what is missing; gives the key of the job that it is."""
+        return JobKey(self.call(self._install(wanted)))
+
+    async def _install(self, wanted: Sequence[tuple[str | None, str]]) -> JobKey:
+        await self._open_once()
+        assert self.tether is not None
+        key = self._hooks.key()
+        names = [need for _, need in wanted]
+        entry = Entry(key, f"install-{key}", standing("pod install"), "", target=self.name)
+        self._worker.enroll(entry, json.dumps({"input": {"requirements": names}}))
+        self._entries[key] = entry
+        self.tether.post([Letter("install", (key,), json.dumps(list(wanted)))])
+        return key
 
     def wake(self) -> None:
         """Look at the queue. Thread-safe, returns at once."""
@@ -219,6 +249,7 @@ class PodTarget:
         for entry in list(self._entries.values()):
             self._worker.lost(entry, reason)
         self.setups.lose(reason)
+        self._carrier.lose(reason)
 
     # -- to the pod -----------------------------------------------------------------------------
 
@@ -276,6 +307,8 @@ class PodTarget:
                 self._sampled(letter)
             elif letter.kind == "ran":
                 self.setups.ran(letter)
+            elif letter.kind in ("wanted", "stored"):
+                self._carrier.heard(letter)
         self._pump()
 
     def _local(self, remote_s: float) -> float:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from kit import codec, torchstate
@@ -21,6 +22,7 @@ from kit.queue import Entry
 from kit.sampler import Sampler
 from kit.targets.local import LocalTarget, report_progress
 from kit.targets.pod.channel import Channel, Part
+from kit.targets.pod.depot import Depot, Install
 from kit.targets.pod.letters import Letter, pack, unpack
 from kit.targets.pod.stage import Fault, Line, Stage
 from kit.worker import Worker
@@ -63,6 +65,8 @@ class Tenant:
 
     Parameters
     ----------
+    folder : Path
+        The server's; files from the notebook stay within it.
     stage : Stage
         Where its statements run; it may have been another kernel's of the same notebook.
     loop : asyncio.AbstractEventLoop
@@ -73,6 +77,7 @@ class Tenant:
 
     def __init__(
         self,
+        folder: Path,
         stage: Stage,
         loop: asyncio.AbstractEventLoop,
         send: Callable[[dict[str, Any], list[bytes]], None],
@@ -88,6 +93,8 @@ class Tenant:
         self._plans: dict[int, _Plan] = {}
         self._seen: set[tuple[str, int]] = set()
         self._setup = ""
+        self._installs: dict[str, Install] = {}
+        self.depot = Depot(folder, self.tell)
         self._turn = asyncio.Lock()
         self.sampler = Sampler(self._samples)
         self.worker = _PodWorker(self, self.sampler)
@@ -199,6 +206,8 @@ class Tenant:
                 self._play_soon(letter)
             elif letter.kind == "stop":
                 self._stop(JobKey(letter.head[0]))
+            else:
+                self._keep(letter)
         self._submit(entries)
 
     def _entry(self, letter: Letter) -> Entry | None:
@@ -225,7 +234,30 @@ class Tenant:
         if entries:
             self.worker.submit(entries, [""] * len(entries))
 
+    def _keep(self, letter: Letter) -> None:
+        """Files and packages."""
+        if letter.kind == "files":
+            self.depot.compare(letter.head[0], json.loads(letter.text or "[]"))
+        elif letter.kind == "piece":
+            name, first, last, mode = letter.head
+            self.depot.piece(name, letter.data or b"", first=first, last=last, mode=mode)
+        elif letter.kind == "filed":
+            self.depot.close_up(letter.head[0])
+        elif letter.kind == "install":
+            key = JobKey(letter.head[0])
+            entry = Entry(key, key, _standing("pod install"), "{}", resident=True)
+            self.worker.admit(entry, "")
+            self._installs[key] = Install(entry, json.loads(letter.text or "[]"), self._installed)
+
+    def _installed(self, entry: Entry, outcome: Outcome) -> None:
+        self._installs.pop(entry.key, None)
+        self.worker.finish(entry, outcome)
+
     def _stop(self, key: JobKey) -> None:
+        install = self._installs.get(key)
+        if install is not None:
+            install.stop()
+            return
         if key == self._setup:
             self.stage.interrupt()
             return
@@ -352,6 +384,7 @@ class Tenant:
         """End the worker and its threads; what was not fetched is dropped."""
         self._closed = True
         self._wake.set()
+        self.depot.end()
         self.worker.close()
         self.sampler.stop()
 
@@ -377,7 +410,7 @@ def _sentence(fault: Fault) -> str:
         return f"the pod was interrupted in {fault.place}, before the handler was there."
     hint = ""
     if fault.missing is not None:
-        hint = f" The pod's Python has no `{fault.missing}`: install it there."
+        hint = f" The pod's Python has no `{fault.missing}`: pod.install() puts it there."
     message = fault.error.message.rstrip(".")
     return f"the pod could not run {fault.place}: {_name(fault.error.type)}: {message}.{hint}"
 

@@ -333,6 +333,11 @@ class Tether:
         self._outbox.extend(letters)
         self._wake.set()
 
+    async def room(self, limit_bytes: int) -> None:
+        """Wait until the pod has taken so much that no more than this is kept for it."""
+        while self._channel.kept_bytes > limit_bytes or self._outbox:
+            await asyncio.sleep(0.005)
+
     async def _send_loop(self) -> None:
         while True:
             await self._wake.wait()
