@@ -198,6 +198,18 @@ class KitMagics(Magics):
         return api.jobs(limit=int(words[0]) if words else 20)
 
 
+def _option(words: list[str], name: str) -> tuple[list[str], str | None]:
+    """Take ``--name VALUE`` or ``--name=VALUE`` out of the words; None if it is not there."""
+    for index, word in enumerate(words):
+        if word == name:
+            if index + 1 == len(words):
+                raise UsageError(f"{name} needs a value.")
+            return [*words[:index], *words[index + 2 :]], words[index + 1]
+        if word.startswith(f"{name}="):
+            return [*words[:index], *words[index + 1 :]], word.partition("=")[2]
+    return words, None
+
+
 class _Flags:
     def __init__(self, given: set[str], rest: list[str]) -> None:
         self.given, self.rest = given, rest
