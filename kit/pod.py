@@ -160,6 +160,13 @@ class Pod:
         key = target.install(wanted)
         return Job(key, f"install-{key}", self.session)
 
+    def end(self) -> None:
+        """End the kernel on the pod: its model is gone, its memory free. Blocks.
+
+        Jobs that run there are LOST. The next job starts a new kernel and runs all statements again.
+        """
+        self._connected().end()
+
     def __repr__(self) -> str:
         if self._address is None:
             return f"<Pod {self._id}, not looked up yet>"
@@ -170,6 +177,8 @@ class Pod:
             return f"<Pod {self.address.base}: {target.trouble}>"
         facts, clock = target.tether.facts, target.tether.clock.best
         about = "" if facts is None else f", Python {facts.python} in {facts.folder}"
+        if facts is not None and not facts.runpod:
+            about += ", no runpod"
         return (
             f"<Pod {self.address.base}{about}; its clock is {clock.offset_s * 1e3:+,.1f} ms "
             f"(±{clock.error_s * 1e3:,.1f}) from this one's>"

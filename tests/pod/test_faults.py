@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kit.errors import TargetError
@@ -200,6 +202,28 @@ def test_a_kernel_that_was_ended_there_loses_its_jobs_with_the_reason(
     # the next job gets a new kernel, on which everything runs again
     far.cell("%%handler handler\ndef handler(job):\n    return 21\n")
     assert far.run(1).result(60) == 21
+
+
+def test_a_kernel_that_the_system_killed_says_so(jupyter: Jupyter, line: Proxy, far: Desk) -> None:
+    far.cell("%%handler handler\nasync def handler(job):\n    await asyncio.sleep(60)\n")
+    job = far.run(1)
+    until(lambda: job.state is JobState.IN_PROGRESS, "the start")
+    os.kill(far.pods[0].target.tether.facts.pid, signal.SIGKILL)  # as the OOM killer does
+    assert ended(job, 60).state is JobState.LOST
+    assert "its kernel was restarted" in (job.wire.lost or "")
+    far.cell("%%handler handler\ndef handler(job):\n    return 22\n")
+    assert far.run(1).result(60) == 22
+
+
+def test_the_kernel_is_ended_when_asked_and_a_new_one_runs_all_again(
+    jupyter: Jupyter, line: Proxy, far: Desk
+) -> None:
+    pid = far.pods[0].target.tether.facts.pid
+    far.pods[0].end()
+    until(lambda: not psutil.pid_exists(pid), "its end")
+    assert far.run(1).result(60) == 22
+    assert far.pods[0].target.tether.facts.pid != pid
+    assert len(far.ran()) == len(far.pods[0].plan().rows)
 
 
 def test_a_restarted_server_has_lost_the_kernel_and_gives_a_new_one(

@@ -133,6 +133,17 @@ class PodTarget:
         self.tether.post([Letter("install", (key,), json.dumps(list(wanted)))])
         return key
 
+    def end(self) -> None:
+        """End the kernel there; blocks until the server has done so."""
+        self.call(self._end())
+
+    async def _end(self) -> None:
+        tether = self.tether
+        if tether is not None:
+            await tether.server.end(tether.kernel_id)
+            if self.tether is tether:
+                self._changed("gone", "its kernel was ended from this notebook.")
+
     def wake(self) -> None:
         """Look at the queue. Thread-safe, returns at once."""
         with contextlib.suppress(RuntimeError):

@@ -34,6 +34,12 @@ _ACK_S = 0.03
 _DEAF = 3
 _ACK_BYTES = 2 << 20
 _MESSAGE_BYTES = 4 << 20
+#: how long a kernel may take to say whether the kit's part is still in it, before it is tried again
+_PROBE_S = 5.0
+_RESTARTED = (
+    "its kernel was restarted: by somebody, or by the server because it died. If its memory ran "
+    "out, the system killed it; the server's log and `dmesg` on the pod say more."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +210,7 @@ class Tether:
         if content["op"] != "welcome":
             raise Gone(content["why"]) if self._incarnation else TargetError(content["why"])
         if self._incarnation not in (None, content["incarnation"]):
-            raise Gone("its kernel was restarted.")
+            raise Gone(_RESTARTED)
         if self._incarnation is None:
             self.record = [(key, about, ok) for key, about, ok in content["record"] or ()]
             self.facts = Facts(**content["facts"])
@@ -273,9 +279,9 @@ class Tether:
             return
         # no answer beside the cells: is the kit's part there at all?
         package = f"{parcel().package!r} in __import__('sys').modules"
-        told = await self._wire.execute("", {"there": package}, reader, self._pace.answer_s)
+        told = await self._wire.execute("", {"there": package}, reader, _PROBE_S)
         if told["there"] != "True":
-            raise Gone("its kernel was restarted.")
+            raise Gone(_RESTARTED)
         if not await self._greeted(self._pace.answer_s, reader):
             raise Away("its kernel does not answer.")
 
@@ -289,10 +295,7 @@ class Tether:
         elif message.type == "status":
             doing = message.content.get("execution_state")
             if doing in ("restarting", "dead") and self._incarnation is not None:
-                raise Gone(
-                    "its kernel died. If its memory ran out, the system killed it; the server's log "
-                    "and `dmesg` on the pod say more."
-                )
+                raise Gone(_RESTARTED)
 
     def _heard(self, content: dict[str, Any], buffers: Sequence[bytes]) -> None:
         op = content["op"]
