@@ -21,7 +21,8 @@ ALL = (
     "views",
     "monitor",
     "payload",
-    "emulator", "pod",
+    "emulator",
+    "pod",
     "scale",
     "slice",
 )
