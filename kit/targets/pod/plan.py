@@ -134,6 +134,11 @@ class _Planner:
     def __init__(self, items: Sequence[Item], ledger: Ledger) -> None:
         self._items, self._ledger = items, ledger
         self._why: dict[int, str] = {}
+        #: definition to the statements that change its object, in order
+        self._changers: dict[int, list[int]] = {}
+        for at, item in enumerate(items):
+            for definition in item.link.changes:
+                self._changers.setdefault(definition, []).append(at)
 
     def steps(self) -> list[Step]:
         for at, item in enumerate(self._items):
@@ -189,10 +194,20 @@ class _Planner:
                 cause = next((i for i in item.link.after if i in self._why), None)
                 if cause is not None:
                     self._run(at, f"{self._named(cause)} runs again")
-            elif item.key in self._ledger.known:
+                continue
+            self._as_it_was(at)
+            if item.key in self._ledger.known:
                 # what changes an object for the second time needs the object as it was before
                 for changed in item.link.changes:
                     self._run(changed, f"{item.statement.place} changes its object once more")
+
+    def _as_it_was(self, at: int) -> None:
+        """What a statement reads must not have been changed yet by one that comes behind it."""
+        for _, definition in self._items[at].link.reads:
+            for changer in self._changers.get(definition, ()):
+                if changer > at and self._items[changer].key in self._ledger.known:
+                    place = self._items[changer].statement.place
+                    self._run(definition, f"{place} has changed its object since")
 
     def _rebind(self) -> None:
         """A name must stand for what the notebook means, where it is read and at the end."""
