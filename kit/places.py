@@ -55,6 +55,11 @@ class Places:
             self._open_process()
         return str(target)
 
+    @property
+    def remote(self) -> bool:
+        """Whether a pod is in use."""
+        return bool(self._pods)
+
     def forget(self) -> None:
         """The session is closed: its worker has closed them all."""
         self._process = None

@@ -46,6 +46,8 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.faults = Faults()
         self.cuts = 0
+        #: connections that were made to it
+        self.accepted = 0
         #: replaces what the proxy answers to a whole connection: bytes to send, then close
         self.instead: bytes | None = None
         self._upstream = port
@@ -73,11 +75,8 @@ class Proxy:
         self._thread.start()
         ready.wait(10)
 
-    @property
-    def connections(self) -> int:
-        return len(self._open) // 2
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         if self.faults.refusing:
             self._reset(writer)
             return

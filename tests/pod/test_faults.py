@@ -262,7 +262,6 @@ def test_a_server_that_redirects_elsewhere_never_gets_the_token(
 ) -> None:
     desk = Desk(kit_home)
     with proxy_to(jupyter.port) as other:
-        heard: list[bytes] = []
         line.instead = (
             b"HTTP/1.1 302 Found\r\nLocation: http://localhost:%d/api\r\nContent-Length: 0\r\n"
             b"Connection: close\r\n\r\n" % other.port
@@ -273,9 +272,7 @@ def test_a_server_that_redirects_elsewhere_never_gets_the_token(
         finally:
             line.instead = None
             desk.close()
-        assert other.cuts == 0
-        assert not heard
-        assert other.connections == 0
+        assert other.accepted == 0
 
 
 @pytest.mark.parametrize(
