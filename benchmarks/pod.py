@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.measure import Figure, p50, repeat
+from kit.targets.pod import frames
 from tests.pod.serving import Desk, Jupyter, free_port
 
 MODEL = """
@@ -50,6 +52,29 @@ async def _first_chunk(desk: Desk) -> float:
     took = time.perf_counter() - began
     desk.session.wait(job.key, 30)
     return took
+
+
+async def _bare(jupyter: Jupyter, kernel: str) -> float:
+    """The bare peer of a job: one message to the same kernel and its reply, by a socket of its own."""
+    import aiohttp
+
+    url = f"{jupyter.url}/api/kernels/{kernel}/channels?session_id=bare"
+    headers = {"Authorization": f"token {jupyter.token}"}
+    trips = []
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.ws_connect(url, protocols=(frames.V1,)) as connection:
+            raw = connection.get_extra_info("socket")
+            for _ in range(200):
+                began = time.perf_counter()
+                asked = frames.Message("control", "kernel_info_request", {})
+                await connection.send_bytes(frames.encode(asked, "bare", frames.V1))
+                told = None
+                while told is None or told.parent != asked.id or told.channel != "control":
+                    if hasattr(socket, "TCP_QUICKACK"):
+                        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                    told = frames.decode(await connection.receive_bytes(), frames.V1)
+                trips.append(time.perf_counter() - began)
+    return p50(trips)
 
 
 def _restarted(folder: Path, n: int) -> float:
@@ -96,6 +121,7 @@ def main() -> list[Figure]:
             return time.perf_counter() - began
 
         trip = p50(repeat(200, one, 20))
+        bare = asyncio.run(_bare(jupyter, desk.pods[0].target.tether.kernel_id))
         edits = []
         for n in range(1, 31):
             began = time.perf_counter()
@@ -128,6 +154,8 @@ def main() -> list[Figure]:
         jupyter.stop()
     return [
         Figure("a no-op job to the pod and back", trip * 1e3, "ms", 10),
+        Figure("a bare message to the same kernel and its reply", bare * 1e3, "ms"),
+        Figure("a no-op job, times that bare message", trip / bare, "x", 4),
         Figure("edit of the handler to its result on the pod", edit * 1e3, "ms", 150),
         Figure("models loaded there, here and by 30 edits", loads, "", 1),
         Figure("1,000 jobs of 10 ms, 100 at once", rate, "jobs/s", 1_500, at_most=False),

@@ -29,6 +29,8 @@ from kit.worker import Worker
 
 #: messages to the notebook are at least so far apart: the server drops more than 1,000 a second
 PACE_S = 0.005
+#: how long a job's start waits for more to say
+_HOLD_S = 0.002
 #: bytes of parts in one message
 _MESSAGE_BYTES = 4 << 20
 #: bytes the notebook has not fetched above which a stream waits
@@ -142,6 +144,8 @@ class Tenant:
         while not self._closed:
             self._wake.wait()
             self._wake.clear()
+            if all(one.kind == "event" and one.head[2] == "started" for one in list(self._outbox)):
+                _sleep(_HOLD_S)  # a short job's end then goes in the same message
             self.flush()
             _sleep(PACE_S)
 
