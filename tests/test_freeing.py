@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,12 +98,16 @@ def test_a_large_last_input_is_left_to_the_journal_and_still_runs_again(session:
 
 
 def test_running_jobs_and_words(session: Session) -> None:
+    go = threading.Event()
+
     def slow(job: dict[str, Any]) -> None:
-        time.sleep(0.5)
+        go.wait(60)
 
     job = submit(session, slow)
     until(lambda: session.worker.running(), "the job to run")
-    assert "1 job still running" in free(session).held
+    held = free(session).held
+    go.set()
+    assert "1 job still running" in held
     ended(job)
     freed = Freed((Regained("GPU 0", 2048.0, 512.0), Regained("RSS", 1.0, 9.0)), ("gc",), ("x",))
     assert repr(freed).splitlines() == [
