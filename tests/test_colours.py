@@ -95,3 +95,18 @@ def test_the_measure_knows_what_it_is_for() -> None:
     assert apart("#c85a00", "#6f8a00", "deuteranopia") < 16
     # blue and violet, which this card once had for running and cancelled
     assert apart("#2f7fd1", "#8a5fc0", "protanopia") < 16
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_and_reports_have_the_colours_of_the_live_view(theme: str) -> None:
+    from kit.views.plots import look
+
+    live = palette(theme)
+    drawn = look._LIGHT if theme == "light" else look._DARK
+    named = {"IN_PROGRESS": "running", "IN_QUEUE": "wait", "TIMED_OUT": "failed"}
+    for state, colour in drawn.items():
+        assert colour == live[named.get(state.value, state.value.lower())], state
+    report = (CSS.parent / "report" / "report.css").read_text(encoding="utf-8")
+    for state in (*SOLID, "lost"):
+        tones = re.findall(rf"--{state}: (#[0-9a-f]{{6}})", report)
+        assert tones == [palette("light")[state], palette("dark")[state]], state

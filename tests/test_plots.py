@@ -44,7 +44,7 @@ from kit.views.plots import memory, timeline
 from kit.views.plots.timeaxis import TimeAxis, elapsed
 
 MIB, GIB = 2**20, 2**30
-GREEN, RED = "#0b8f6a", "#d1491f"
+GREEN, RED = "#0a8560", "#d1491f"
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_no_state_is_told_by_colour_alone(store: Store) -> None:
         for collection in figure.axes[0].collections
         if isinstance(collection, PolyCollection)
         and len(collection.get_paths())
-        and to_hex(collection.get_facecolor()[0]) == "#2f7fd1"
+        and to_hex(collection.get_facecolor()[0]) == "#3a8ee0"
         for path in collection.get_paths()
     ]
     assert len(running[0].vertices) == 6  # closed, with a notch at its right end
@@ -409,11 +409,11 @@ def test_the_tone_of_the_colours_follows_what_is_behind(store: Store) -> None:
     assert set(bars(timeline(store))) == {GREEN}
     with style.context("dark_background"):
         figure = timeline(store)
-        assert set(bars(figure)) == {"#35b08a"}
+        assert set(bars(figure)) == {"#2fbf8f"}
         drawn(figure)
     with rc_context({"figure.facecolor": "none", "axes.facecolor": "none", "text.color": "white"}):
         with rc_context({"axes.labelcolor": "white"}):
-            assert set(bars(timeline(store))) == {"#35b08a"}
+            assert set(bars(timeline(store))) == {"#2fbf8f"}
 
 
 def test_it_draws_into_axes_that_are_given_and_makes_no_figure(store: Store) -> None:

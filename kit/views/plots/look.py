@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LIGHT = {
-    JobState.COMPLETED: "#0b8f6a",
-    JobState.IN_PROGRESS: "#2f7fd1",
+    JobState.COMPLETED: "#0a8560",
+    JobState.IN_PROGRESS: "#3a8ee0",
     JobState.FAILED: "#d1491f",
     JobState.TIMED_OUT: "#d1491f",
-    JobState.CANCELLED: "#8a5fc0",
+    JobState.CANCELLED: "#6b3fa0",
     JobState.LOST: "#8d949c",
     JobState.IN_QUEUE: "#9aa3ad",
 }
 _DARK = {
-    JobState.COMPLETED: "#35b08a",
-    JobState.IN_PROGRESS: "#4c9be8",
+    JobState.COMPLETED: "#2fbf8f",
+    JobState.IN_PROGRESS: "#3a86d8",
     JobState.FAILED: "#f0764d",
     JobState.TIMED_OUT: "#f0764d",
-    JobState.CANCELLED: "#b08bd9",
+    JobState.CANCELLED: "#c9aef0",
     JobState.LOST: "#8d949c",
-    JobState.IN_QUEUE: "#5a626c",
+    JobState.IN_QUEUE: "#6c7580",
 }
 #: signs that say the state without colour, drawn in or above the bar
 SIGNS = {JobState.FAILED: "!", JobState.TIMED_OUT: "T", JobState.CANCELLED: "×"}
