@@ -38,8 +38,8 @@ def unload(ip: Any) -> None:
     if matcher in ip.Completer.custom_matchers:
         ip.Completer.custom_matchers.remove(matcher)
     for kind, names in (
-        ("cell", ("handler", "kit_load")),
-        ("line", ("handler", "job", "kit", "kit_load")),
+        ("cell", ("handler", "kit_load", "kit_remote")),
+        ("line", ("handler", "job", "kit", "kit_load", "kit_remote")),
     ):
         for name in names:
             ip.magics_manager.magics[kind].pop(name, None)

@@ -46,6 +46,7 @@ CATALOGUE = {
     "K233": "memory that a job has not given back",
     "K234": "an exception that keeps memory alive",
     "K235": "a forgotten breakpoint()",
+    "K236": "a name that is made only on a pod",
 }
 
 
@@ -393,4 +394,17 @@ def forgotten_breakpoint() -> Finding:
         "The handler called breakpoint(). A worker has nobody to ask: the debugger reads the end of "
         "its input and raises bdb.BdbQuit, here as in production.",
         remedy="Take it out; to stop there, run this input with kit.debug(...).",
+    )
+
+
+def made_on_pod(names: list[str], cells: list[str]) -> Finding:
+    one, where = len(names) == 1, ", ".join(cells)
+    what = ", ".join(f"`{name}`" for name in names[:3]) + (" and others" if names[3:] else "")
+    made = "is made in a cell that runs" if one else "are made in cells that run"
+    return Finding(
+        "K236",
+        f"{what} {made} only on a pod ({where}): a job in this kernel does not find "
+        f"{'it' if one else 'them'}.",
+        where,
+        "kit.use(pod), or run that cell without %%kit_remote.",
     )

@@ -69,7 +69,7 @@ class Intake:
         """Queue one job; returns once its row is committed."""
         chosen = self._session.handler(handler)
         entry = self._entry(request, chosen, target, timeout_s)
-        entry.notes = self._notes(request, chosen)
+        entry.notes = self._notes(request, chosen, entry.target)
         self._last[chosen.name] = request
         self._session.worker.submit([entry], [request.stored])
         return Job(entry.key, entry.id, self._session)
@@ -112,7 +112,7 @@ class Intake:
         """Run a job in the calling thread; see ``kit.debug``."""
         chosen = self._session.handler(handler)
         entry = self._entry(request, chosen, "local", None)
-        entry.notes = self._notes(request, chosen)
+        entry.notes = self._notes(request, chosen, entry.target)
         self._last[chosen.name] = request
         raised = run_here(self._session.worker, entry, request.stored)
         self._session.wait(entry.key, None)  # until its end is in the journal
@@ -125,7 +125,7 @@ class Intake:
         self._counter += 1
         return JobKey(f"{self._session.store.session_id}-{self._counter:06d}")
 
-    def _notes(self, request: Request, handler: Handler) -> tuple[Finding, ...]:
+    def _notes(self, request: Request, handler: Handler, target: str) -> tuple[Finding, ...]:
         notes = request.findings
         at = (handler.name, handler.version)
         if at not in self._noted:  # said once per version, on its first job
@@ -135,9 +135,17 @@ class Intake:
         notes += edited.since(
             handler.name, handler.version, handler.function, handler.info.source
         )  # fmt: skip
+        notes += self._missing(handler, target)
         if self._session.capture.routed_away():
             notes += (findings.stdout_replaced(),)
         return notes
+
+    def _missing(self, handler: Handler, target: str) -> tuple[Finding, ...]:
+        """What a job here will not find, because only a pod has it."""
+        if target != "local":
+            return ()
+        look = self._session.elsewhere.missing
+        return look(handler.name, handler.version, handler.function)
 
     def map(
         self,
@@ -165,7 +173,7 @@ class Intake:
             except PayloadError as fault:
                 raise PayloadError(f"input {index}: {fault}", fault.path) from None
             entry = self._entry(request, chosen, target, None, gate, context)
-            entry.notes = self._notes(request, chosen)
+            entry.notes = self._notes(request, chosen, entry.target)
             entries.append(entry)
             stored.append(request.stored)
         if request is not None:
@@ -205,5 +213,6 @@ class Intake:
             context=contextvars.copy_context(),
             cell=self._session.cell,
         )
+        entry.notes = self._missing(entry.handler, entry.target)
         self._session.worker.submit([entry], [view.request])
         return Job(key, view.id, self._session)

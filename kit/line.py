@@ -274,3 +274,36 @@ def parse_load(line: str) -> str:
             f"%%kit_load has no option {label.split()[0]}; it takes a label, or nothing."
         )
     return label[:_LABEL_CHARS]
+
+
+# -- %%kit_remote -----------------------------------------------------------------------------------
+
+REMOTE_HELP = """%%kit_remote
+
+Put it on top of a cell that only a pod can run: one that loads the model onto a GPU, or imports a
+package that this machine does not have. The cell is not run here. It is recorded, so a handler may
+use what it makes; its statements run on the pod when a job there needs them, once, and again only
+when they or what they read have changed. They are part of what kit.export writes.
+
+A name of such a cell does not exist in this kernel: jobs of a handler that uses it run on a pod,
+kit.use(kit.Pod(url, token=...)).
+
+example:
+  %%kit_remote
+  import torch
+  model = torch.nn.Linear(2, 2).to("cuda")"""
+
+
+def parse_remote(line: str) -> None:
+    """Look at what stands behind ``%%kit_remote``: nothing.
+
+    Raises
+    ------
+    HelpAsked
+    UsageError
+    """
+    text = line.strip()
+    if text in ("?", "-h", "--help"):
+        raise HelpAsked
+    if text:
+        raise UsageError(f"%%kit_remote takes nothing more, not {text!r}.")

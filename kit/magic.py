@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from IPython.core.error import StdinNotImplementedError
 from IPython.core.error import UsageError as MagicError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from kit import api, exportline, looking, shipping
+from kit import api, exportline, looking, remotecell, shipping
 from kit.errors import KitError, UsageError
 from kit.job import Job
-from kit.line import LOAD_HELP, HelpAsked, options, parse, parse_load, parser, read_json
+from kit.line import (
+    LOAD_HELP,
+    REMOTE_HELP,
+    HelpAsked,
+    options,
+    parse,
+    parse_load,
+    parser,
+    read_json,
+)
 from kit.session import Session
 from kit.status import status_text
 
@@ -73,6 +84,24 @@ class KitMagics(Magics):
             raise MagicError(str(exc)) from None
         else:
             raise MagicError("%%kit_load goes on the first line of the cell that it measures.")
+
+    @no_var_expand
+    @line_cell_magic
+    def kit_remote(self, line: str, cell: str | None = None) -> None:
+        """Keep this cell from running here: only a pod runs it; ``%%kit_remote --help``.
+
+        As with ``%%handler``, a good line is taken off and never comes here.
+        """
+        try:
+            remotecell.check(line, cell or "")
+        except HelpAsked:
+            print(REMOTE_HELP)
+        except UsageError as exc:
+            raise MagicError(str(exc)) from None
+        else:
+            raise MagicError(
+                "%%kit_remote goes on the first line of the cell that only the pod runs."
+            )
 
     @no_var_expand
     @line_magic
@@ -136,8 +165,6 @@ class KitMagics(Magics):
 
     def _use_pod(self, words: list[str]) -> Any:
         """``%kit use pod URL``; the token comes from the URL, the environment or a hidden prompt."""
-        from getpass import getpass
-
         from kit.pod import Pod
 
         words, kernel = _option(words, "--kernel")
@@ -150,11 +177,27 @@ class KitMagics(Magics):
         else:
             pod = Pod(where, kernel=kernel, share=share)
             if not pod.address.token.reveal():
-                token = getpass(f"Token of {pod.address.label} (empty if it wants none): ")
+                token = self._asked(pod.address.label)
                 pod = Pod(where, token=token, kernel=kernel, share=share)
         api.use(pod)
         print(f"Jobs run on {pod.name} from now on.")
         return pod
+
+    def _asked(self, label: str) -> str:
+        """A token, typed unseen."""
+        from getpass import getpass
+
+        in_kernel = getattr(self.shell, "kernel", None) is not None
+        try:
+            # without a terminal getpass would wait for whoever feeds the process
+            if in_kernel or (sys.stdin is not None and sys.stdin.isatty()):
+                return str(getpass(f"Token of {label} (empty if it wants none): "))
+        except (EOFError, StdinNotImplementedError):  # a front end that cannot ask
+            pass
+        raise UsageError(
+            f"no token is given for {label}, and nobody can be asked for it here: set KIT_POD_TOKEN, "
+            "or write kit.use(kit.Pod(url, token=...))."
+        )
 
     def _panel(self, words: list[str]) -> None:
         flags = _flags("panel", words, "--all")

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from kit import trace
+from kit import remotecell, trace
 from kit.capture import JOB
 from kit.errors import KitError, RegistrationError, UsageError
 from kit.inspection import static_findings
@@ -65,6 +65,9 @@ def transform(lines: list[str]) -> list[str]:
 
     Pure: IPython calls it twice a cell and again to check completeness.
     """
+    remote = remotecell.marked(lines)
+    if remote is not None:
+        return remote
     for find, text_of, check in (
         (load_line, load_of, parse_load),
         (handler_line, line_of, parse),
@@ -113,11 +116,14 @@ class Notebook:
 
     def install(self) -> None:
         ip = self.ip
+        cut = remotecell.Cut()
         ip.input_transformers_cleanup.append(transform)
+        ip.ast_transformers.insert(0, cut)  # before others, which need not see what does not run
         ip.events.register("pre_run_cell", self._before)
         ip.events.register("post_run_cell", self._after)
         self._undo += [
             lambda: ip.input_transformers_cleanup.remove(transform),
+            lambda: ip.ast_transformers.remove(cut),
             lambda: ip.events.unregister("pre_run_cell", self._before),
             lambda: ip.events.unregister("post_run_cell", self._after),
         ]
@@ -291,6 +297,9 @@ class Notebook:
         cell_id = getattr(info, "cell_id", None)
         ok = bool(getattr(result, "success", False))
         self.session.record.add(RecordedCell(number, cell_id, source, ok, time.time()))
+        if ok and remotecell.is_remote(source):
+            here = self.session.places.remote
+            print(remotecell.SENTENCE + ("" if here else remotecell.NO_POD))
 
     def _refuse(self, error: KitError, result: Any, cause: Exception | None = None) -> None:
         shown = error.with_traceback(None)

@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from kit.targets import NAMES
 
 if TYPE_CHECKING:
     from kit.session import Session
+    from kit.targets.pod.server import Server
     from kit.targets.pod.target import PodTarget
     from kit.targets.pod.tether import Pace
     from kit.targets.process import ProcessTarget
@@ -92,21 +94,22 @@ class Places:
             known = self._pods.get(name)
             if known is None:
                 known = self._pods[name] = self._attach(pod, pace)
+            elif pod.target is not known:  # a new Pod for it may bring a new token
+                known.readdress(_client(pod))
             pod.target, pod.session = known, self._session
             return name
 
     def _attach(self, pod: Pod, pace: Pace | None) -> PodTarget:
-        from kit.targets.pod.server import Server
         from kit.targets.pod.setups import Hooks
         from kit.targets.pod.target import PodTarget
         from kit.targets.pod.tether import Who
 
-        session, address = self._session, pod.address
+        session = self._session
         identity, words = _notebook()
         target = PodTarget(
             pod.name,
             session.worker,
-            lambda: Server(address, pod.ca),
+            _client(pod),
             pod.kernel or identity,
             Who(secrets.token_hex(16), identity, words, pod.share),
             Hooks(
@@ -124,6 +127,13 @@ class Places:
             raise
         session.worker.attach(target)
         return target
+
+
+def _client(pod: Pod) -> Callable[[], Server]:
+    from kit.targets.pod.server import Server
+
+    address, ca = pod.address, pod.ca
+    return lambda: Server(address, ca)
 
 
 def _notebook() -> tuple[str, str]:

@@ -36,6 +36,7 @@ from kit.request import make
 from kit.sampler import Sampler
 from kit.secret import redact
 from kit.source.edited import Edited
+from kit.source.elsewhere import Elsewhere
 from kit.source.record import Record
 from kit.span import Spans
 from kit.spankeeping import journal_spans
@@ -86,6 +87,7 @@ class Session:
         self.static: dict[tuple[str, int], tuple[Finding, ...]] = {}
         self.record = Record()
         self.edited = Edited(self.record)
+        self.elsewhere = Elsewhere(self.record)
         self.target = "local"
         self.autorun = True
         self.cards: dict[str, Card] = {}

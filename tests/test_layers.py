@@ -112,6 +112,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("verifying", "waiting"),
         *(
             "cleanenv",
+            "remotecell",
             "exportline",
             "headless",
             "inkernel",

@@ -129,7 +129,9 @@ def fate_of(statement: Statement) -> Fate:
     magic = statement.magic
     assert magic is not None
     name, line = magic.name, magic.line.strip()
-    if name in ("kit", "job", "kit_load") or (name.endswith("load_ext") and line == "kit"):
+    if name in ("kit", "job", "kit_load", "kit_remote") or (
+        name.endswith("load_ext") and line == "kit"
+    ):
         return Fate("is the kit's own")
     if name in ("env", "set_env") and magic.kind == "line":
         return _variable_fate(magic)

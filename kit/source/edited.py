@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import symtable
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kit import findings
 from kit.events import Finding
-from kit.source.record import Cell, Record
+from kit.source.record import Cell, Record, without_kit_lines
 
 _DEPTH = 200
 
@@ -64,7 +64,8 @@ class Edited:
 def bound_by(cell: Cell) -> set[str]:
     """Names that a cell binds at its top level; empty for one that is not plain Python."""
     try:
-        table = symtable.symtable(cell.source, "cell", "exec")
+        source = "\n".join(without_kit_lines(cell.source.splitlines()))
+        table = symtable.symtable(source, "cell", "exec")
     except (SyntaxError, ValueError, RecursionError):
         return set()
     return {
@@ -76,16 +77,12 @@ def bound_by(cell: Cell) -> set[str]:
 
 def names_used(function: Any) -> set[str]:
     """Global names that a function uses, and those of the notebook's functions among them."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):
-        function = vars(type(function)).get("__call__")
-        if not isinstance(function, types.FunctionType):
-            return set()
-    namespace = function.__globals__
+    plain = _plain(function)
+    if plain is None:
+        return set()
+    namespace = plain.__globals__
     names: set[str] = set()
-    todo: list[types.CodeType] = [function.__code__]
+    todo: list[types.CodeType] = [plain.__code__]
     seen: set[types.CodeType] = set()
     while todo and len(seen) < _DEPTH:
         code = todo.pop()
@@ -101,3 +98,19 @@ def names_used(function: Any) -> set[str]:
             if isinstance(value, types.FunctionType) and value.__globals__ is namespace:
                 todo.append(value.__code__)
     return names
+
+
+def namespace_of(function: Any) -> Mapping[str, Any]:
+    """The global names that a function sees; empty if it is no function of Python."""
+    plain = _plain(function)
+    return {} if plain is None else plain.__globals__
+
+
+def _plain(function: Any) -> types.FunctionType | None:
+    """The function of Python behind a partial, a method or an object that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    if not isinstance(function, types.FunctionType):
+        function = vars(type(function)).get("__call__")
+    return function if isinstance(function, types.FunctionType) else None

@@ -11,6 +11,7 @@ _MAGIC = "%%handler"
 _EARLIER = 10
 _EARLIER_CHARS = 100_000
 _LOAD = "%%kit_load"
+_REMOTE = "%%kit_remote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Cell:
         """How a person knows the cell: ``In [3]``."""
         return f"In [{' ' if self.number is None else self.number}]"
 
+    @property
+    def remote(self) -> bool:
+        """Whether it stands under ``%%kit_remote``: it was not run in this kernel."""
+        return remote_line(self.source.splitlines()) is not None
+
 
 class Record:
     """The last run of every cell, deleted cells included.
@@ -64,12 +70,15 @@ class Record:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cells: dict[tuple[str, str], Cell] = {}
+        #: how many runs were noted; what was made of the cells holds as long as it is the same
+        self.revision = 0
 
     def add(self, cell: Cell) -> None:
         """Note that a cell has run, well or not. Microseconds; does not block on anything slow."""
         by_source = ("source", cell.source)
         key = by_source if cell.cell_id is None else ("id", cell.cell_id)
         with self._lock:
+            self.revision += 1
             # out and in again, so that the order is that of the last run; a run from before its id
             # was known (IPython's own history has none) is this cell too
             before = [c for k in {key, by_source} if (c := self._cells.pop(k, None)) is not None]
@@ -117,8 +126,13 @@ def load_line(lines: Sequence[str]) -> int | None:
     return _top_lines(lines).get(_LOAD)
 
 
+def remote_line(lines: Sequence[str]) -> int | None:
+    """Index of the ``%%kit_remote`` line of a cell."""
+    return _top_lines(lines).get(_REMOTE)
+
+
 def without_kit_lines(lines: Sequence[str]) -> list[str]:
-    """The cell with its ``%%handler`` and ``%%kit_load`` lines made empty."""
+    """The cell with its ``%%handler``, ``%%kit_load`` and ``%%kit_remote`` lines made empty."""
     taken = _top_lines(lines).values()
     return ["" if index in taken else line for index, line in enumerate(lines)]
 
@@ -130,7 +144,7 @@ def _top_lines(lines: Sequence[str]) -> dict[str, int]:
         text = line.rstrip()
         if not text or text.lstrip().startswith("#"):
             continue
-        for magic in {_LOAD, _MAGIC} - set(found):
+        for magic in {_LOAD, _MAGIC, _REMOTE} - set(found):
             rest = text[len(magic) :]
             if text.startswith(magic) and (not rest or rest[0].isspace()):
                 found[magic] = index

@@ -502,3 +502,60 @@ def test_the_sampling_rate_is_set_and_told(kernel: Kernel) -> None:
         )
     assert kernel.value("kit.api.session().sampler.hz") == 25
     kernel.run("%kit sample 10")
+
+
+# -- %%kit_remote ----------------------------------------------------------------------------------
+
+
+def test_a_remote_cell_is_not_run_here_and_its_mistakes_are_told_at_once(kernel: Kernel) -> None:
+    quiet = kernel.good(
+        """
+# the pod's
+%%kit_remote
+import surely_not_here_9
+await surely_not_here_9.ready()
+!touch ran
+%time never = 1
+"never"
+"""
+    )
+    assert quiet.text.startswith("Not run here: it runs on the pod when a job there needs it")
+    assert not quiet.data
+    assert kernel.value("'never' in globals()") is False
+    assert not (kernel.cwd / "ran").exists()
+    recorded = "[c.ok for c in kit.api.session().record.cells() if c.remote]"
+    assert kernel.value(recorded) == [True]
+
+    for typed, what in (
+        ("x = 1\n\nfor y in x\n    pass", "line 4"),
+        ("never = 1\n\nreturn never", "line 4"),
+    ):
+        wrong = kernel.run(f"%%kit_remote\n{typed}\n")
+        assert wrong.error.startswith("SyntaxError")
+        assert what in wrong.shown_error
+        assert "Not run here" not in wrong.text
+        assert kernel.value("'never' in globals()") is False
+    assert kernel.value(recorded) == [True, False, False]
+
+    # also where no hook sees it: inside another cell, and silently
+    kernel.good("r = get_ipython().run_cell('%%kit_remote\\nnever = 1'); assert r.success")
+    kernel.good("get_ipython().run_cell('%%kit_remote\\nnever = 1', silent=True)")
+    kernel.good("%%capture\n%%kit_remote\nnever = 1")
+    assert kernel.value("'never' in globals()") is False
+
+    assert "Put it on top of a cell that only a pod can run" in kernel.run(
+        "%%kit_remote?"
+    ).text + str(kernel.run("%%kit_remote --help\nnever = 1").text)
+    for refused, why in (
+        ("%%kit_remote gpu\nnever = 1", "takes nothing more, not 'gpu'"),
+        ("%%kit_remote\n%%handler\ndef never(job): ...", "do not go together: a handler"),
+        ("%%kit_load m\n%%kit_remote\nnever = 1", "%%kit_load do not go together"),
+        ("%%kit_remote\n# nothing", "goes on the first line of the cell"),
+        ("%kit_remote", "goes on the first line of the cell"),
+    ):
+        result = kernel.run(refused)
+        assert result.status == "error"
+        assert why in result.stream("stderr") + result.shown_error
+    assert kernel.value("'never' in globals()") is False
+    kernel.good("never_of_pod = 1")  # cells below run as ever
+    assert kernel.value("never_of_pod") == 1

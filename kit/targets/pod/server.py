@@ -49,6 +49,10 @@ class Server:
             await self._session.close()
             self._session = None
 
+    def become(self, other: Server) -> None:
+        """Take over another client's address, token and authorities for whatever comes next."""
+        self.address, self._tls = other.address, other._tls
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             # no trust_env: it would put ~/.netrc's password in the place of the token

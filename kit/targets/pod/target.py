@@ -109,6 +109,26 @@ class PodTarget:
         """Connect; returns once the pod has answered. TargetError says why it did not."""
         self.call(self._open_once())
 
+    def readdress(self, connect: Callable[[], Server]) -> None:
+        """Speak to the same server with another token from now on; blocks until it was tried.
+
+        Raises
+        ------
+        TargetError
+            The server does not take it either; nothing has changed then.
+        """
+        self.call(self._readdress(connect))
+
+    async def _readdress(self, connect: Callable[[], Server]) -> None:
+        server = connect()
+        try:
+            await server.check()
+        finally:
+            await server.close()
+        self._connect = connect
+        if self.tether is not None:
+            self.tether.readdress(server)
+
     def put(self, goods: Sequence[Goods]) -> list[str]:
         """Send files; blocks until the pod has them. Gives the names of those that had changed."""
         return list(self.call(self._put(goods)))

@@ -127,6 +127,7 @@ class Tether:
         self._channel = Channel()
         self._outbox: deque[Letter] = deque()
         self._wake = asyncio.Event()
+        self._again_now = asyncio.Event()
         self._welcome: asyncio.Future[dict[str, Any]] | None = None
         self._incarnation: str | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -271,8 +272,16 @@ class Tether:
                 if not told and time.monotonic() - since > self._pace.lease_s:
                     told = True
                     self._state("lease", str(exc))
-            await asyncio.sleep(delay * random.uniform(0.7, 1.3))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._again_now.wait(), delay * random.uniform(0.7, 1.3))
+            self._again_now.clear()
             delay = min(2 * delay, self._pace.longest_s)
+
+    def readdress(self, server: Server) -> None:
+        """Take the token of another client of the same server, and try again at once if it is away."""
+        self.server.become(server)
+        if not self._up:
+            self._again_now.set()
 
     async def _resume(self, reader: asyncio.Task[None]) -> None:
         if await self._greeted(2.0, reader):
