@@ -9,6 +9,7 @@ import struct
 import time
 import zlib
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -25,7 +26,7 @@ from kit.events import (
 )
 from kit.rows import JobRow
 from kit.views.jobstatic import job_html, job_text
-from kit.views.static import Picture, picture_html, picture_text
+from kit.views.static import Picture, picture_html, picture_text, summary
 from kit.views.words import duration, memory, percentile, size
 
 NOW = 1_800_000_000.0
@@ -215,6 +216,25 @@ def test_keys_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert key not in job_html(job)
     assert key not in job_text(job)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_percentiles_do_not_depend_on_the_order_of_the_jobs(times: list[float], dice: Any) -> None:
+    said = summary(picture(times_ms=sorted(times)))
+    assert summary(picture(times_ms=dice.sample(times, len(times)))) == said
+
+
+def test_a_figure_and_a_table_say_the_same_percentiles() -> None:
+    pytest.importorskip("matplotlib")
+    from kit.views.plots.lanes import Lane, Run, summary_of
+
+    times = [305.0, 382.0] * 10 + [100.0]
+    rows = [row(n, execution_ms=ms) for n, ms in enumerate(times)]
+    runs = [Run(one, one.submitted_at, one.started_at, one.ended_at) for one in rows]
+    shown = summary_of([Lane("s", 0, runs)])
+    assert percentile([382.0, 305.0], 0.5) == 305
+    assert percentile(times, 0.5) == 305
+    assert summary(picture(rows=rows, times_ms=times)).split("; ")[1] in shown
 
 
 def test_it_is_written_in_under_two_milliseconds() -> None:

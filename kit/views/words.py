@@ -126,7 +126,7 @@ def _number(value: Any) -> float | None:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """Nearest-rank percentile of sorted values, as the live card shows it; None of nothing."""
+    """Nearest-rank percentile of values in any order, as bands.js has it; None of nothing."""
     if not values:
         return None
-    return values[max(0, math.ceil(share * len(values)) - 1)]
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

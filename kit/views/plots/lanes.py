@@ -17,6 +17,7 @@ from kit.views.plots.legend import legend_above
 from kit.views.plots.look import SIGNS, WORDS, Look, duration
 from kit.views.plots.setup import Setup, draw_setups, lanes_in
 from kit.views.plots.timeaxis import TimeAxis, width_pt
+from kit.views.words import percentile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -328,13 +329,13 @@ def summary_of(lanes: Sequence[Lane]) -> str:
     handlers = {row.handler for row in rows}
     of = next(iter(handlers)) if len(handlers) == 1 else f"{len(handlers)} handlers"
     parts = [f"{len(rows):,} job{'s' if len(rows) > 1 else ''} of {of}"]
-    took = sorted(
+    took = [
         row.execution_ms
         for row in rows
         if row.execution_ms is not None and row.state is JobState.COMPLETED
-    )
+    ]
     if took:
-        parts.append(f"p50 {duration(took[len(took) // 2])}")
+        parts.append(f"p50 {duration(percentile(took, 0.5) or 0.0)}")
     if len(took) >= 20:
-        parts.append(f"p95 {duration(took[int(len(took) * 0.95)])}")
+        parts.append(f"p95 {duration(percentile(took, 0.95) or 0.0)}")
     return ", ".join(parts)
