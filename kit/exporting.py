@@ -6,7 +6,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kit.draft import ExportDraft, ExportOutcome
 from kit.errors import KitError
@@ -27,7 +27,7 @@ _CELL_RUNS = (
 def request_of(
     session: Session,
     path: str | os.PathLike[str],
-    handler: str | Handler | None,
+    handler: str | Handler | Callable[..., Any] | None,
     overwrite: bool,
     verify: bool,
     choices: Choices | None = None,

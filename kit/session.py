@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import inspect
 import json
 import os
 import threading
@@ -190,8 +191,8 @@ class Session:
         self.edited.registered(handler.name, handler.version)
         self.current = handler
 
-    def handler(self, which: str | Handler | None) -> Handler:
-        """A handler by name; None for the current one.
+    def handler(self, which: str | Handler | Callable[..., Any] | None) -> Handler:
+        """A handler by name, or by its function; None for the current one.
 
         Raises
         ------
@@ -208,6 +209,9 @@ class Session:
                 )
             return self.current
         if not isinstance(which, str):
+            for known in (self.current, *reversed(self.handlers.values())):
+                if known is not None and _same(known.function, which):
+                    return known
             raise UsageError(
                 f"handler= takes a name, not {type(which).__name__}: register the function with "
                 "%%handler and pass its name."
@@ -335,7 +339,7 @@ class Session:
     def export_to(
         self,
         path: str | os.PathLike[str],
-        handler: str | Handler | None = None,
+        handler: str | Handler | Callable[..., Any] | None = None,
         overwrite: bool = False,
         verify: bool = True,
         choices: Choices | None = None,
@@ -354,7 +358,7 @@ class Session:
     def verify(
         self,
         path: str | os.PathLike[str],
-        handler: str | Handler | None = None,
+        handler: str | Handler | Callable[..., Any] | None = None,
         tolerance: Tolerance | None = None,
         *,
         clean_env: Say | None = None,
@@ -455,3 +459,8 @@ class Session:
 
         frame = jobs_frame(self.store, keys=keys)
         return flattened(frame) if flatten else frame
+
+
+def _same(one: Any, other: Any) -> bool:
+    # every access of a bound method makes a new object; nothing else's == is asked
+    return one is other or (inspect.ismethod(other) and inspect.ismethod(one) and one == other)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kit.api import session
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def export(
     path: str | os.PathLike[str] | Path = "worker",
     *,
-    handler: str | Handler | None = None,
+    handler: str | Handler | Callable[..., Any] | None = None,
     overwrite: bool = False,
     verify: bool = True,
     clean_env: bool = False,
@@ -41,6 +41,8 @@ def export(
     path : path
         Folder to write, relative to the kernel's. One that holds only an unedited earlier export of
         the same handler is replaced; anything else is refused, by name, unless ``overwrite``.
+    handler : str, Handler, function or None
+        Which one: its name, or the function that was registered; None for the current.
     verify : bool
         Run recorded jobs through the file in a real worker process and compare what it posts with
         the notebook's ``job.wire``.
@@ -76,6 +78,7 @@ def export(
     """
     from kit.export.choices import choose
 
+    _check_path(path)
     choices = choose(files, base_image, env, packages, requirements)
     say = _say(clean_env)
     return session().export_to(path, handler, overwrite, verify, choices, clean_env=say)
@@ -84,7 +87,7 @@ def export(
 def verify(
     path: str | os.PathLike[str] | Path = "worker",
     *,
-    handler: str | Handler | None = None,
+    handler: str | Handler | Callable[..., Any] | None = None,
     relative: float = 0.0,
     absolute: float = 0.0,
     image: float = 0.0,
@@ -99,7 +102,7 @@ def verify(
     ----------
     path : path
         The worker's folder, relative to the kernel's.
-    handler : str, Handler or None
+    handler : str, Handler, function or None
         Whose recorded jobs; None for those of the handler and version that the folder was
         exported from.
     relative, absolute : float
@@ -122,8 +125,25 @@ def verify(
     """
     from kit.export.compare import Tolerance
 
+    _check_path(path, "verify")
     tolerance = Tolerance(relative, absolute, image)
     return session().verify(path, handler, tolerance, clean_env=_say(clean_env))
+
+
+def _check_path(path: object, verb: str = "export") -> None:
+    """Refuse what is no path: most often it is the handler, which has a keyword of its own."""
+    from kit.errors import UsageError
+
+    if isinstance(path, (str, os.PathLike)):
+        return
+    name = getattr(path, "name", None) or getattr(path, "__name__", None)
+    if isinstance(name, str) and name.isidentifier():
+        raise UsageError(
+            f'the first argument is the folder: write kit.{verb}("worker", handler="{name}").'
+        )
+    raise UsageError(
+        f'the first argument is the folder, not {type(path).__name__}: write kit.{verb}("worker").'
+    )
 
 
 def _say(wanted: bool) -> Callable[[str], None] | None:

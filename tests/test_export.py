@@ -12,14 +12,15 @@ import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from kit.emulator.replay import play
 from kit.errors import ExportError
 from kit.events import JobState
-from kit.export import Bundle, export, verify
+from kit.export import Bundle, Report, Row, export, verify
+from kit.export.report import Verdict
 from kit.source.record import Cell
 from tests.executed import Notebook
 from tests.exporting import done, request_of
@@ -602,3 +603,15 @@ def test_explain_has_every_statement_with_cell_line_and_reason(tmp_path: Path) -
     assert "nothing needs `sys`" in rows[1]
     assert "only shows something" in rows[3]
     assert "defines `X`, which `handler` (In [2], line 2) reads" in rows[2]
+
+
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_every_verdict_has_a_look_and_a_count_that_adds_up(verdict: Verdict) -> None:
+    rows = (Row("a", "COMPLETED", "equal"), Row("t", "COMPLETED", "completed"))
+    shown = Report(verdict, "why", rows)._repr_mimebundle_() if verdict != "different" else {}
+    wrong = (Row("a", "COMPLETED", "different"), *rows[:1], Row("t", "FAILED", "failed"))
+    if verdict == "different":
+        shown = Report(verdict, "", wrong)._repr_mimebundle_()
+        assert "different: 2 of 3: 2 recorded jobs and 1 test input" in shown["text/plain"]
+    assert verdict in shown["text/html"]
+    assert verdict in shown["text/plain"]

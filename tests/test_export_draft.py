@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+import kit
+from kit import api
 from kit.draft import ExportDraft, ExportOutcome
+from kit.errors import UsageError
 from kit.handler import HandlerVersion
 from kit.session import Session
 from kit.source.record import Cell
@@ -155,3 +158,21 @@ def test_one_export_at_a_time_and_a_new_page_knows_its_outcome(session: Session)
     assert page.wait("exported", 2) == told
     assert page.click("export", path="../out\0side")["ok"] is True
     assert page.wait("exported", 3)["ok"] is False
+
+
+def test_a_function_is_found_and_what_is_no_folder_says_the_call(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_session", session)
+    double = session.handler("double")
+    assert session.handler(double.function) is double
+    for given in (double, double.function):
+        with pytest.raises(UsageError, match=r'kit\.export\("worker", handler="double"\)'):
+            kit.export(given)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r'kit\.verify\("worker", handler="double"\)'):
+            kit.verify(given)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"is the folder, not int"):
+        kit.export(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="takes a name, not function"):
+        kit.export("w", handler=lambda job: job)
+    assert kit.export("w", handler=double.function, verify=False).handler == "double v1"

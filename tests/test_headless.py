@@ -78,7 +78,7 @@ def test_what_fails_is_said_with_its_cell(tmp_path: Path) -> None:
     handler = '%%handler --input {}\ndef handler(job):\n    return job["input"]["x"]'
     ran = export(book(tmp_path / "a.ipynb", "%load_ext kit", handler), "--no-verify", cwd=tmp_path)
     assert ran.returncode == 1
-    assert "kit export: the job of In [2] is FAILED: <class 'KeyError'>: 'x'." in ran.stderr
+    assert "kit export: the job of In [2] is FAILED: KeyError: 'x'." in ran.stderr
     assert "handler v1 exported to" in ran.stdout
     old = {path.name: path.read_bytes() for path in worker.rglob("*") if path.is_file()}
 
@@ -114,6 +114,10 @@ def test_a_wrong_call_is_another_exit_code(
         assert main(["export", *arguments]) == 2, sentence
         assert sentence in capsys.readouterr().err
     handler = "%%handler\ndef handler(job):\n    return 1"
+    two = [handler, handler.replace("handler(job)", "last(job)")]
+    ran = export(book(tmp_path / "2.ipynb", *two), "-o", "two", "--no-verify", cwd=tmp_path)
+    assert "the notebook has 2 handlers: `last`, the last, is exported" in ran.stderr
+    assert "not `handler`; --handler NAME for another" in ran.stderr
     ran = export(book(tmp_path / "h.ipynb", handler), "--handler", "other", cwd=tmp_path)
     assert ran.returncode == 2
     assert "there is no handler called 'other'. Registered: handler." in ran.stderr

@@ -106,6 +106,8 @@ class Report:
             differ = f"; {count} constant{'s' * (count != 1)} not as in the kernel" if count else ""
             return f"{self.verdict}: {both} through a real worker{self.where}{compared}{differ}"
         wrong = [row for row in self.rows if row.result in ("different", "failed")]
+        if run and tests:
+            both = f"{len(run) + len(tests)}: {both}"
         where = f" at {wrong[0].path}" if wrong[0].path else ""
         return (
             f"different: {len(wrong)} of {both}{self.where}, first in job {wrong[0].job_id}{where}"

@@ -25,6 +25,7 @@ _LINE = "1px solid var(--jp-border-color2,#8884)"
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;"
 _COLOURS = {
     "equal": "var(--jp-success-color1,#0b8f6a)",
+    "completed": "var(--jp-success-color1,#0b8f6a)",
     "different": "var(--jp-error-color1,#d1491f)",
     "not verified": "var(--jp-warn-color1,#b8860b)",
 }
