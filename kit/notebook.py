@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kit.loading import Load
 
 _NONE: Any = object()
+_OWN = re.compile(r"%%(handler|kit_load|kit_remote)(?=[\s?]|$)")
 _MAGIC = re.compile(r"\s*%%handler(?=\s|$)(.*)", re.DOTALL)
 
 
@@ -83,6 +84,12 @@ def transform(lines: list[str]) -> list[str]:
             return [lines[index].rstrip("\n") + "\n", *(rest or ["\n"])]
         lines = [*lines[:index], "\n", *lines[index + 1 :]]
     return lines
+
+
+def _only_spoke(source: str) -> bool:
+    """Whether one of the kit's magics gave its help in the place of the cell."""
+    first = transform(source.splitlines(keepends=True))[:1]
+    return any(_OWN.match(line) for line in first)
 
 
 class _Running:
@@ -296,6 +303,8 @@ class Notebook:
         number = getattr(result, "execution_count", None)
         cell_id = getattr(info, "cell_id", None)
         ok = bool(getattr(result, "success", False))
+        if ok and _only_spoke(source):
+            return
         self.session.record.add(RecordedCell(number, cell_id, source, ok, time.time()))
         if ok and remotecell.is_remote(source):
             here = self.session.places.remote

@@ -543,9 +543,15 @@ await surely_not_here_9.ready()
     kernel.good("%%capture\n%%kit_remote\nnever = 1")
     assert kernel.value("'never' in globals()") is False
 
-    assert "Put it on top of a cell that only a pod can run" in kernel.run(
-        "%%kit_remote?"
-    ).text + str(kernel.run("%%kit_remote --help\nnever = 1").text)
+    before = kernel.value("len(kit.api.session().record.cells())")
+    helped = kernel.good("%%kit_remote --help\nnever = 1").text
+    assert "Put it on top of a cell that only a pod can run" in helped
+    asked = kernel.good("%%kit_remote?")
+    assert "only a pod runs it" in str(asked.reply["payload"])
+    for other in ("%%handler --help\nnever = 1", "%%kit_load ?\nnever = 1"):
+        kernel.good(other)
+    # what gave help only has not run, and is no part of an export
+    assert kernel.value("len(kit.api.session().record.cells())") == before
     for refused, why in (
         ("%%kit_remote gpu\nnever = 1", "takes nothing more, not 'gpu'"),
         ("%%kit_remote\n%%handler\ndef never(job): ...", "do not go together: a handler"),
