@@ -174,7 +174,10 @@ class Worker(Relay):
     # -- out of the queue -----------------------------------------------------------------------
 
     def take(self, target: str) -> Entry | None:
-        """The next job that may start on a target now; None if there is none."""
+        """The next job that may start on a target now; None if there is none.
+
+        It starts when ``begin`` is called: on a loop, other tasks may come before it.
+        """
         while True:
             with self._lock:
                 head = self._queue.head(target)
@@ -182,11 +185,11 @@ class Worker(Relay):
                     return None
                 modifier = self._queue.asks(head)
                 if modifier is None:
-                    return self._begin(self._queue.pop(head))
+                    return self._queue.pop(head)
             limit = self._rescale(modifier, head)  # user code: never under the lock
             with self._lock:
                 if self._queue.scale(head, limit):
-                    return self._begin(self._queue.pop(head))
+                    return self._queue.pop(head)
 
     def reserve(self, target: str) -> Entry | None:
         """The next job of a target that has a queue of its own; it starts when ``begin`` is called."""
@@ -195,7 +198,7 @@ class Worker(Relay):
             return None if head is None else self._queue.pop(head)
 
     def begin(self, entry: Entry) -> bool:
-        """A reserved job starts now; False if it has ended meanwhile."""
+        """A job that was taken or reserved starts now; False if it has ended meanwhile."""
         with self._lock:
             if entry.closed:
                 return False
@@ -212,14 +215,13 @@ class Worker(Relay):
             self.note(head, findings.sync_concurrency(limit))
         return limit
 
-    def _begin(self, entry: Entry) -> Entry:
+    def _begin(self, entry: Entry) -> None:
         self._occupy(entry)
         if entry.target == _HERE:
             self._meter.begin(entry.key)
         entry.started_at = _clock()
         delay_ms = round((entry.started_at - entry.queued_at) * 1e3, 3)
         self._post(entry, EventKind.STARTED, Started(entry.slot, delay_ms), lazy=True)
-        return entry
 
     def request_of(self, entry: Entry) -> str:
         """The request text of a job that was taken; reads the journal if it was put aside there."""

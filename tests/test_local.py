@@ -115,6 +115,36 @@ def test_sync_handlers_hold_the_loop_and_async_ones_share_it(session: Session) -
     assert flight["most"] == 1
 
 
+def test_a_job_starts_when_its_handler_does_not_while_another_holds_the_loop(
+    session: Session, latch: Latch
+) -> None:
+    inside: list[float] = []
+
+    def slow(job: Any) -> None:
+        latch.wait()
+
+    def quick(job: Any) -> None:
+        inside.append(time.time())
+
+    first, second = submit(session, slow), submit(session, slow)
+    assert latch.entered.wait(30)
+    behind = submit(session, quick, timeout_s=0.5)
+    until(lambda: session.worker.entry(behind.key) is not None)
+    time.sleep(0.7)  # longer than the limit, which must not count yet
+    assert behind.state is JobState.IN_QUEUE
+    assert behind.view.started_at is None
+    latch.go_on.set()
+    for job in (first, second, behind):
+        assert ended(job).state is JobState.COMPLETED
+    assert behind.delay_time_ms is not None
+    assert behind.delay_time_ms >= 700
+    assert behind.view.started_at is not None
+    assert second.view.ended_at is not None
+    assert behind.view.started_at >= second.view.ended_at
+    assert behind.view.started_at <= inside[0]
+    assert behind.view.slot == second.view.slot == 0
+
+
 def test_handlers_never_run_in_the_main_thread_and_always_in_one(session: Session) -> None:
     names = {
         ended(submit(session, lambda job: threading.current_thread().name)).output for _ in "abc"

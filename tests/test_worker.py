@@ -67,6 +67,7 @@ class Hand:
     def take(self) -> Entry:
         entry = self.worker.take("hand")
         assert entry is not None
+        assert self.worker.begin(entry)
         return entry
 
 

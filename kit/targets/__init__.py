@@ -13,8 +13,8 @@ NAMES = ("local", "process")
 class Target(Protocol):
     """The seam between the worker's queue and a place where handlers run.
 
-    A target pulls: ``worker.take(name)`` hands out a job when one may start there. It answers with
-    ``worker.chunk``, ``worker.progress`` and, once per job, ``worker.finish``.
+    A target pulls: ``worker.take(name)`` hands out a job when one may start there, and
+    ``worker.begin`` says that its handler runs now. It answers with ``worker.chunk``, ``worker.progress`` and, once per job, ``worker.finish``.
     """
 
     name: str

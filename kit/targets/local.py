@@ -149,7 +149,7 @@ class HandlerThread:
 
     def __init__(self, worker: Worker, generation: int) -> None:
         self._worker = worker
-        self.retired = False
+        self.retired = self._pumping = False
         self.guard = Guard()
         self.entries: set[Entry] = set()
         self.loop = asyncio.new_event_loop()
@@ -218,26 +218,38 @@ class HandlerThread:
         return True
 
     def _pump(self) -> None:
-        while not self.retired:
-            entry = self._worker.take("local")
-            if entry is None:
-                return
-            self.entries.add(entry)
-            # The caller's context, copied: on 3.10 create_task has no context argument.
-            context = (entry.context or contextvars.Context()).copy()
-            entry.task = context.run(self.loop.create_task, self._run(entry))
-            entry.owner = self
+        # One job at a time, the next one after this one's first step: behind a sync handler a job
+        # stays in the queue, where it can be cancelled and no stuck neighbour takes it along.
+        self._pumping = False
+        if self.retired:
+            return
+        entry = self._worker.take("local")
+        if entry is None:
+            return
+        self.entries.add(entry)
+        # The caller's context, copied: on 3.10 create_task has no context argument.
+        context = (entry.context or contextvars.Context()).copy()
+        entry.task = context.run(self.loop.create_task, self._run(entry))
+        entry.owner = self
+        self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self.loop.call_soon(self._pump)
 
     async def _run(self, entry: Entry) -> None:
         try:
-            outcome, extra = await run_entry(self._worker, entry, self.guard)
-            if not self.retired:
-                self._worker.finish(entry, outcome, extra)
+            # Here, not when it was taken: another job's step may have held the loop in between.
+            if self._worker.begin(entry):
+                outcome, extra = await run_entry(self._worker, entry, self.guard)
+                if not self.retired:
+                    self._worker.finish(entry, outcome, extra)
         finally:
             self.entries.discard(entry)
             entry.task = None
             if not self.retired:
-                self._pump()
+                self._pump_soon()
 
 
 async def run_entry(worker: Worker, entry: Entry, guard: Guard | None) -> tuple[Outcome, list[Any]]:
