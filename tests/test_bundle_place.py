@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from kit.emulator.replay import play
 from kit.errors import ExportError
 from kit.events import JobState
 from kit.export import export
+from kit.export.choices import choose
 from kit.export.diff import changes_of, old_files, summary
 from kit.export.place import MANIFEST, place_of
+from kit.export.verify import verify
 from kit.export.write import write_bundle
 from tests.exporting import done, request_of
 
@@ -164,3 +168,73 @@ def test_jobs_that_end_between_two_looks_at_the_worker_are_proven(
     ).report
     assert report.verdict == "equal", report
     assert report.cold_start_s is not None
+
+
+GREETS = (
+    "import os\nPREFIX = os.environ['GREETING']",
+    "%%handler\ndef greet(job):\n    return [PREFIX, os.environ['GREETING'], os.environ.get('TONE')]",
+)
+
+
+@pytest.mark.sdk
+def test_a_worker_has_the_variables_of_its_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREETING", 'how"dy $X')
+    book = done(*GREETS)
+    request = request_of(
+        book, tmp_path / "wm", [1], expression="greet",
+        choices=choose(env={"GREETING": 'how"dy $X'}),
+    )  # fmt: skip
+    bare = dataclasses.replace(request, path=tmp_path / "bare", choices=choose(), verify=False)
+    made, without = export(dataclasses.replace(request, verify=False)), export(bare)
+    assert json.loads((made.path / MANIFEST).read_text())["env"] == {"GREETING": 'how"dy $X'}
+    # another shell, without the notebook's variables
+    monkeypatch.delenv("GREETING")
+    monkeypatch.setenv("TONE", "")
+    monkeypatch.delenv("TONE")
+    for files in (None, made.files[:-1]):
+        report = verify(made.path, files, request.jobs, version=1, fits=lambda: None, play=play)
+        assert report.verdict == "equal", report
+    report = verify(without.path, None, request.jobs, version=1, fits=lambda: None, play=play)
+    assert report.verdict == "not verified"
+    assert "has no environment variable GREETING: write `%env GREETING=...`" in report.reason
+
+
+@pytest.mark.sdk
+def test_a_variable_that_a_job_wants_is_named_and_other_keys_are_not(tmp_path: Path) -> None:
+    book = done(
+        "import os\nos.environ['ONLY_HERE_X'] = 'x'",
+        "%%handler\ndef f(job):\n    return os.environ[job['input']] + os.environ['ONLY_HERE_X']",
+    )
+    request = request_of(book, tmp_path / "w", ["PATH", "absent"], expression="f", verify=False)
+    folder = export(request).path
+    text = (folder / "handler.py").read_text().replace("os.environ['ONLY_HERE_X'] = 'x'", "")
+    (folder / "handler.py").write_text(text)
+    os.environ.pop("ONLY_HERE_X")
+    report = verify(folder, None, request.jobs, version=1, fits=lambda: None, play=play)
+    rows = {row.notebook[:9]: row for row in report.rows}
+    assert report.verdict == "different", report
+    assert [row.result for row in report.rows] == ["different", "equal"], rows
+    assert "no environment variable ONLY_HERE_X" in report.rows[0].reason
+
+
+@pytest.mark.sdk
+def test_a_run_that_failed_for_want_of_something_counts_until_a_newer_one(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    book = done(
+        f"from pathlib import Path\nTHERE = {str(there)!r}",
+        "%%handler\ndef f(job):\n    return Path(THERE).read_text()",
+    )
+    first = request_of(book, tmp_path / "w", [1], expression="f", verify=False)
+    there.write_text("now")
+    again = request_of(book, tmp_path / "w", [2, 1], expression="f", verify=False)
+    folder = export(first).path
+    run = {"version": 1, "fits": lambda: None, "play": play}
+    report = verify(folder, None, first.jobs, **run)  # type: ignore[arg-type]
+    assert report.verdict == "different"
+    assert "run it again in the notebook and export again" in report.rows[0].reason
+    newer = tuple(dataclasses.replace(job, id=f"new-{job.id}") for job in again.jobs)
+    report = verify(folder, None, (*newer, *first.jobs), **run)  # type: ignore[arg-type]
+    assert report.verdict == "equal", report
+    assert len(report.rows) == 2

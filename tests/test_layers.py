@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "job",
         ),
         *("changes", "media", "payload", "pictures", "preview", "refusals", "request", "sounds"),
-        *("batch", "podinfo", "policy", "posted", "secret", "shapes", "span", "walk"),
+        *("batch", "podinfo", "policy", "posted", "recorded", "secret", "shapes", "span", "walk"),
         "scan",
         *("difference", "inspector", "search", "sparkline"),
     ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from kit.emulator.endpoint import Endpoint
 from kit.emulator.process import Process, Record, environment
 from kit.emulator.ticket import Ticket, Worker
+from kit.recorded import image_env
 from kit.secret import redact
 
 _TICK_S = 0.1
@@ -226,7 +227,8 @@ class Pool:
     def _start(self) -> None:
         id = f"worker-{secrets.token_hex(4)}"
         worker = self._endpoint.worker(id)
-        env = environment(self._base, self._endpoint.id, self._token, id)
+        image = image_env(self._folder)
+        env = environment(self._base, self._endpoint.id, self._token, id, image)
         try:
             process = Process(
                 self._folder, self._command, env,

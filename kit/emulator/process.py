@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +35,16 @@ class Record:
     message: str
 
 
-def environment(base: str, endpoint: str, token: str, worker_id: str) -> dict[str, str]:
-    """The variables of a worker on RunPod, pointing here.
+def environment(
+    base: str, endpoint: str, token: str, worker_id: str, image: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables of a worker on RunPod, pointing here; ``image`` are those that its image sets.
 
     The URLs must have a query: the SDK appends ``&...`` to them.
     """
     env = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in {**os.environ, **(image or {})}.items()
         if not name.startswith(_NOT_OURS)
         and not (name == "MPLBACKEND" and value.startswith("module://"))
     }

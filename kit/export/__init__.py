@@ -40,6 +40,7 @@ def export(request: ExportRequest) -> Bundle:
         "version": handler.version,
         "streams": request.streams,
         "session": request.session,
+        "env": dict(made.env),
     }
     # as they are now: cells may run while the worker does
     kernel = constants_of(made.sliced.constants, request.namespace)

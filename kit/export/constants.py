@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.export import simple
+from kit.recorded import image_env
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _import(folder: Path, asked: str, timeout_s: float) -> str:
     program = Path(simple.__file__).read_text("utf-8")
     env = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in {**os.environ, **image_env(folder)}.items()
         if not (name == "MPLBACKEND" and value.startswith("module://"))
     }
     env["PYTHONDONTWRITEBYTECODE"] = "1"

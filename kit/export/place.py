@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit import recorded
 from kit.errors import ExportError
 
-MANIFEST = ".kit-export.json"
+MANIFEST = recorded.MANIFEST
+about = recorded.about
 #: what others leave in a folder; never a reason to refuse, never kept
 LITTER = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-_MANIFEST_LIMIT_BYTES = 8_000_000
 _SHOWN = 6
 
 
@@ -148,19 +147,6 @@ def plain(text: str) -> str:
     """A name as it can be shown: nothing in it moves a cursor or ends a line."""
     shown = text.encode(errors="backslashreplace").decode()
     return "".join(c if c.isprintable() else "?" for c in shown)[:80]
-
-
-def about(folder: Path) -> dict[str, object] | None:
-    """What an export has written of itself; None if there is no readable manifest."""
-    path = folder / MANIFEST
-    try:
-        info = path.lstat()
-        if not stat.S_ISREG(info.st_mode) or info.st_size > _MANIFEST_LIMIT_BYTES:
-            return None
-        read = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return read if isinstance(read, dict) else None
 
 
 def manifest(folder: Path) -> dict[str, str] | None:

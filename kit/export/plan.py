@@ -103,12 +103,15 @@ class Plan:
         Path in the bundle, ``/`` between its parts, to its content.
     notes : tuple of str
         What a person should know, one sentence each.
+    env : tuple of (str, str)
+        Variables that the image sets.
     """
 
     sliced: Slice
     rendered: Rendered
     files: dict[str, bytes]
     notes: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
 
 
 def plan(request: ExportRequest) -> Plan:
@@ -156,7 +159,8 @@ class _Planner:
         needed = self._requirements(trees, siblings, sliced)
         copied = self._copied(siblings, data)
         self.notes += check.workspace_notes(rendered.text)
-        texts = self._texts(rendered, sliced, trees, needed, tuple(copied))
+        env = self._env(sliced)
+        texts = self._texts(rendered, trees, needed, tuple(copied), env)
         others = [(name, text) for name, text in texts.items() if not name.endswith("tests.json")]
         others += [(s.name, s.text) for s in siblings.files.values() if s.text]
         others = [(name, text) for name, text in others if name != "test_input.json"]
@@ -164,7 +168,7 @@ class _Planner:
         files = {"handler.py": rendered.text.encode(), **copied}
         # half a character, which JSON may hold and UTF-8 may not, becomes JSON's own escape for it
         files.update({n: text.encode(errors="backslashreplace") for n, text in texts.items()})
-        return Plan(sliced, rendered, files, tuple(dict.fromkeys(self.notes)))
+        return Plan(sliced, rendered, files, tuple(dict.fromkeys(self.notes)), env)
 
     def _header(self) -> str:
         source = self.notebook or "a notebook"
@@ -221,10 +225,10 @@ class _Planner:
     def _texts(
         self,
         rendered: Rendered,
-        sliced: Slice,
         trees: list[ast.Module],
         needed: Requirements,
         copied: tuple[str, ...],
+        env: tuple[tuple[str, str], ...],
     ) -> dict[str, str]:
         """The files that say something about the worker, those that were chosen."""
         request, parts = self.request, self.choices.files
@@ -238,7 +242,7 @@ class _Planner:
                 self.notes.append("there is no test_input.json: run a job, and export again.")
             else:
                 texts["test_input.json"] = given
-        base, env = self._base(needed), self._env(sliced)
+        base = self._base(needed)
         if "dockerfile" in parts:
             inside = ("handler.py", *copied, *(n for n in texts if n == "test_input.json"))
             texts["Dockerfile"] = render_dockerfile(

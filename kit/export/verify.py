@@ -15,7 +15,9 @@ from kit.events import JobState, JobView
 from kit.export.compare import EXACT, Tolerance, compare, differences, posted_of
 from kit.export.constants import Constants, drift
 from kit.export.inputs import NOTHING, ExampleInput
+from kit.export.place import MANIFEST
 from kit.export.report import Fits, Report, Row, Verdict
+from kit.export.wanting import wanting
 from kit.job import wire_of
 from kit.posted import Case, Play, Played, Replay, error_of
 
@@ -26,6 +28,10 @@ MAX_JOBS_S = 60.0
 LOAD_TIMEOUT_S = 900.0
 #: seconds a job may take beside ten times its time in the notebook
 JOB_TIMEOUT_S = 30.0
+_NOW_IT_RUNS = (
+    "it failed in the notebook and not in the worker: if what it lacked is there now, run it again in "
+    "the notebook and export again; a failed run counts no more once a newer one of its input completed"
+)
 
 
 def verify(
@@ -98,7 +104,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="kit-verify-") as temporary:
         copy = Path(temporary).resolve() / "worker"
         copy.mkdir()
-        for name in files:
+        for name in (*files, *([MANIFEST] if (folder / MANIFEST).is_file() else ())):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
         replay = play(copy, cases, load_timeout_s, budget_s)
@@ -116,6 +122,7 @@ def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView]
     chosen: list[JobView] = []
     rows: list[Row] = []
     seen: set[tuple[str | None, str | None]] = set()
+    completed: set[str] = set()
     ids: set[str] = set()
     spent_s = 0.0
     for job in jobs:
@@ -130,6 +137,8 @@ def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView]
             reason = "the store no longer has its payload"
         elif (job.request, job.done) in seen:
             continue  # the same once more proves nothing more
+        elif job.state is JobState.FAILED and _input_text(job) in completed:
+            continue  # what it lacked is there now: a newer run of the same input completed
         elif job.id in ids:
             reason = "another job with its id was run"
         elif len(chosen) >= MAX_JOBS or (chosen and spent_s > MAX_JOBS_S):
@@ -138,10 +147,16 @@ def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView]
             rows.append(Row(job.id, str(job.state), "not run", reason=reason))
             continue
         seen.add((job.request, job.done))
+        if job.state is JobState.COMPLETED:
+            completed.add(_input_text(job))
         ids.add(job.id)
         spent_s += (job.execution_ms or 0.0) / 1000
         chosen.append(job)
     return chosen[::-1], rows
+
+
+def _input_text(job: JobView) -> str:
+    return json.dumps(json.loads(job.request or "{}").get("input"), sort_keys=True)
 
 
 def _new(inputs: Sequence[ExampleInput], chosen: Sequence[JobView]) -> list[ExampleInput]:
@@ -176,11 +191,13 @@ def _report(
 ) -> Report:
     played = iter(replay.played)
     rows += [_row(job, next(played), folder, tolerance) for job in chosen]
-    rows += [_input_row(given, next(played), tolerance) for given in inputs]
+    rows += [_input_row(given, next(played), folder, tolerance) for given in inputs]
     results = {row.result for row in rows}
     compared = any(row.result == "equal" and not row.silent for row in rows)
     verdict: Verdict = "equal" if compared else "completed"
     why = replay.why.replace(folder, "worker")
+    said = wanting(Path(folder), why)
+    why = f"{said}. {why}" if said else why
     if not compared and not why and "completed" not in results:
         silent = sum(row.silent for row in rows)
         jobs = "the recorded job posts" if silent == 1 else f"all {silent} recorded jobs post"
@@ -204,13 +221,26 @@ def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row
     if difference is None:
         silent = job.done is None and not posted.done
         return Row(job.id, state, "equal", normalised=normalised, silent=silent)
+    why = wanting(Path(folder), _failure(played))
+    if job.state is JobState.FAILED and posted.done and not _failure(played):
+        why = _NOW_IT_RUNS
     return Row(
         job.id, state, "different", difference.path, difference.notebook, difference.worker,
-        normalised=normalised,
+        why, normalised,
     )  # fmt: skip
 
 
-def _input_row(given: ExampleInput, played: Played, tolerance: Tolerance) -> Row:
+def _failure(played: Played) -> str:
+    """``KeyError: 'x'`` of a job that failed in the worker; ``""`` of one that did not."""
+    posted = posted_of(played.posted, played.lost)
+    body: Any = json.loads(posted.done[-1]) if posted.done else {}
+    if not isinstance(body, dict) or "error" not in body:
+        return ""
+    error = error_of(body["error"])
+    return f"{error.type}: {error.message}\n{error.traceback}"
+
+
+def _input_row(given: ExampleInput, played: Played, folder: str, tolerance: Tolerance) -> Row:
     if not played.ran:
         return Row(given.name, "", "not run", reason="no worker got to it")
     posted = posted_of(played.posted, played.lost)
@@ -219,7 +249,9 @@ def _input_row(given: ExampleInput, played: Played, tolerance: Tolerance) -> Row
         return Row(given.name, "FAILED", "failed", reason=why)
     body: Any = json.loads(posted.done[-1])
     if "error" in body:
-        return Row(given.name, "FAILED", "failed", reason=error_of(body["error"]).message)
+        said = wanting(Path(folder), _failure(played))
+        message = error_of(body["error"]).message
+        return Row(given.name, "FAILED", "failed", reason=f"{message}; {said}" if said else message)
     if given.expected is not NOTHING:
         found = next(differences(given.expected, body.get("output"), "output", tolerance), None)
         if found is not None:
