@@ -58,6 +58,10 @@ class _Kit(types.ModuleType):
         if not (name in __all__ and isinstance(value, types.ModuleType)):
             super().__setattr__(name, value)
 
+    def __dir__(self) -> list[str]:
+        # what completion offers: the public names, not the modules they were imported from
+        return sorted([*__all__, *(name for name in vars(self) if name.startswith("__"))])
+
 
 sys.modules[__name__].__class__ = _Kit
 

@@ -103,7 +103,7 @@ def map(
     Returns
     -------
     Batch
-        ``batch.jobs``, ``batch.frame()``, ``batch.result()``; shows a progress bar as the last line
+        ``batch.jobs``, ``batch.frame()``, ``batch.result()``, ``await batch``; shows a progress bar as the last line
         of a cell.
     """
     return session().intake.map(inputs, handler, concurrency, target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kit.job import Job
@@ -18,6 +18,8 @@ class BatchSource(Protocol):
 
     def wait_all(self, keys: Sequence[JobKey], timeout_s: float | None) -> bool: ...
 
+    async def wait_all_async(self, keys: Sequence[JobKey]) -> None: ...
+
     def outputs(self, keys: Sequence[JobKey]) -> list[Any]: ...
 
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]: ...
@@ -29,6 +31,8 @@ class BatchSource(Protocol):
 
 class Batch:
     """The jobs of one ``kit.map``, in the order of its inputs.
+
+    ``await batch`` gives what :meth:`result` does, and other coroutines go on meanwhile.
 
     Attributes
     ----------
@@ -55,6 +59,14 @@ class Batch:
     def states(self) -> dict[str, int]:
         """How many jobs are in each state, states without any left out."""
         return self._source.states([job.key for job in self.jobs])
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        return self._finish().__await__()
+
+    async def _finish(self) -> list[Any]:
+        keys = [job.key for job in self.jobs]
+        await self._source.wait_all_async(keys)
+        return self._source.outputs(keys)
 
     def result(self, timeout_s: float | None = None) -> list[Any]:
         """Outputs in the order of the inputs; blocks until all jobs ended.

@@ -258,6 +258,9 @@ class Session:
     def wait_all(self, keys: Sequence[JobKey], timeout_s: float | None) -> bool:
         return self.waiting.all(keys, timeout_s)
 
+    async def wait_all_async(self, keys: Sequence[JobKey]) -> None:
+        await self.waiting.awaited_all(keys)
+
     def when_each_ended(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
         return self.waiting.when_each(keys, call)
 

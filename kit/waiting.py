@@ -107,6 +107,25 @@ class Waiting:
         self._check_journal()
         return done
 
+    async def awaited_all(self, keys: Sequence[JobKey]) -> None:
+        """The same for a coroutine on any loop."""
+        __tracebackhide__ = True
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the waiting loop is gone
+                loop.call_soon_threadsafe(_resolve, ended)
+
+        self.when_all(keys, wake)
+        try:
+            while not ended.done():
+                await asyncio.wait({ended}, timeout=SLICE_S)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._interrupted(keys)
+            raise
+        self._check_journal()
+
     async def chunks(self, key: JobKey) -> AsyncIterator[str]:
         """Chunks of a stream as JSON text, each once, in order, until the job ends."""
         loop = asyncio.get_running_loop()

@@ -94,6 +94,11 @@ def test_nothing_else_is_public() -> None:
     assert not extra, f"public but not in __all__: {sorted(extra)}"
 
 
+def test_completion_offers_the_public_names_only() -> None:
+    assert [name for name in dir(kit) if not name.startswith("__")] == sorted(kit.__all__)
+    assert "__version__" in dir(kit)
+
+
 def test_the_version_is_the_distribution_s() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.findall(r'^version = "(.*)"$', text, re.MULTILINE) == [kit.__version__]

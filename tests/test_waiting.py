@@ -327,3 +327,47 @@ def test_a_listener_that_leaves_is_forgotten(session: Session) -> None:
     assert asyncio.run(cell()) == 5
     assert ended(job).state is JobState.COMPLETED
     until(lambda: not session.store._delivery.wanted)
+
+
+def test_an_awaited_batch_gives_the_outputs_in_order(session: Session) -> None:
+    async def doubles(job: Any) -> Any:
+        await asyncio.sleep(0.03 / (1 + job["input"]))
+        return 2 * job["input"]
+
+    session.add(handler_of(doubles, "doubles", concurrency_modifier=lambda n: 4))
+
+    async def cell() -> list[Any]:
+        return [await session.intake.map(range(12)), await session.intake.map([])]
+
+    assert asyncio.run(cell()) == [[2 * n for n in range(12)], []]
+
+
+def test_a_cancelled_await_of_a_batch_cancels_what_its_cell_started(session: Session) -> None:
+    session.add(handler_of(waits, "waits"))
+
+    async def cell() -> None:
+        session.cell = object()
+        batch = session.intake.map([1, 2])
+        task = asyncio.ensure_future(batch._finish())
+        while batch.states().get("IN_PROGRESS") != 1:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for job in batch.jobs:
+            assert ended(job).state is JobState.CANCELLED
+
+    asyncio.run(cell())
+
+
+def test_a_failed_job_of_an_awaited_batch_is_raised(session: Session) -> None:
+    def fails(job: Any) -> None:
+        raise ValueError("no such prompt")
+
+    session.add(handler_of(fails, "fails"))
+
+    async def cell() -> list[Any]:
+        return await session.intake.map([1, 2])
+
+    with pytest.raises(JobFailed, match="no such prompt"):
+        asyncio.run(cell())

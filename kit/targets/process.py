@@ -44,6 +44,8 @@ _AHEAD = 64
 #: a worker stays so long without a job: a person thinks longer than RunPod's 5 s between two runs
 _SCALE = Scale(idle_timeout_s=60.0, give_up=2)
 _WORTH_TELLING_S = 0.15
+#: what the SDK itself prints at start (runpod 1.12.0, ``serverless.start``); no handler printed it
+_BANNER = "--- Starting Serverless Worker |"
 
 
 class ProcessTarget:
@@ -276,8 +278,10 @@ class _Line:
         entry = self._entries.get(ticket) if ticket is not None else None
         if entry is None:
             entry = next(iter(self._entries.values()), None)
-        if entry is not None:
-            entry.write("process", text)
+        lines = text.splitlines(keepends=True)
+        own = "".join(line for line in lines if not line.startswith(_BANNER))
+        if entry is not None and own:
+            entry.write("process", own)
 
     # -- Observer -------------------------------------------------------------------------------
 

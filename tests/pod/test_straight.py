@@ -140,8 +140,12 @@ def test_a_missing_module_names_itself_and_the_way_out(jupyter: Jupyter, desk: D
 def test_a_pod_that_cannot_be_used_says_why_at_once(jupyter: Jupyter, desk: Desk) -> None:
     with pytest.raises(TargetError, match="does not take this token"):
         desk.connect(jupyter.url, "wrong-token-123")
-    with pytest.raises(TargetError, match="unreachable"):
+    with pytest.raises(TargetError, match="unreachable") as caught:
         desk.connect("http://127.0.0.1:9", "x")
+    assert caught.type is TargetError
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert not any("concurrent" in str(frame.path) for frame in caught.traceback)
     with pytest.raises(TargetError, match="is unknown"):
         desk.connect("https://no-such-host.invalid", "x")
     with pytest.raises(UsageError, match="would send the token readably"):

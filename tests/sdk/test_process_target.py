@@ -75,6 +75,7 @@ def test_a_job_has_a_cold_start_and_the_next_one_the_pacing(kernel: Kernel) -> N
     assert first["delay"] > 300
     assert "K226" in first["codes"]
     assert "seen one" in first["logs"]
+    assert "Serverless Worker" not in first["logs"]
     second = kernel.run("told = [facts(j) for j in [kit.run('two'), kit.run('three')]]")
     assert [f["state"] for f in second] == ["COMPLETED", "COMPLETED"]
     assert second[0]["done"]["output"]["pid"] == first["done"]["output"]["pid"]

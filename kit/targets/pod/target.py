@@ -103,7 +103,14 @@ class PodTarget:
         except KeyboardInterrupt:
             future.cancel()
             raise
-        return future.result()
+        try:
+            return future.result()
+        except KitError as exc:
+            fault = exc
+        # From here, not from the frames of another thread, and by its public name.
+        if isinstance(fault, Away):
+            raise TargetError(str(fault))
+        raise fault.with_traceback(None) from None
 
     def open(self) -> None:
         """Connect; returns once the pod has answered. TargetError says why it did not."""
