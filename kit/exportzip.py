@@ -16,6 +16,7 @@ from typing import Any
 from nbconvert.exporters import Exporter
 from nbconvert.utils.exceptions import ConversionException
 from traitlets import default
+from traitlets.config import Application
 
 from kit.emulator.replay import play
 from kit.errors import ExportError, KitError
@@ -24,7 +25,6 @@ from kit.savedbook import SavedBook, read_book
 from kit.secret import find_secrets
 
 UNPROVEN = "not verified: run kit.export() for the proven bundle"
-_NO_INPUT = "there is no test_input.json"
 #: the same files are the same bytes, whenever they are packed
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -48,7 +48,7 @@ class WorkerExporter(Exporter):
         Raises
         ------
         ConversionException
-            With the cell and what to do.
+            With the cell and what to do; behind the command it is SystemExit with that sentence.
         """
         copied, given = super().from_notebook_node(nb, resources, **kw)
         about = given.get("metadata", {})
@@ -57,9 +57,19 @@ class WorkerExporter(Exporter):
         try:
             files = bundle_files(copied, name, folder)
         except KitError as exc:
+            if _is_command():
+                # nbconvert's own way to end shows a traceback of its insides around the sentence
+                raise SystemExit(f"{name} makes no worker: {exc}") from None
             raise ConversionException(str(exc)) from None
         given["output_extension"] = self.file_extension
         return packed(files), given
+
+
+def _is_command() -> bool:
+    """Whether this process is ``jupyter nbconvert``, and not a server that converts."""
+    from nbconvert.nbconvertapp import NbConvertApp
+
+    return Application.initialized() and isinstance(Application.instance(), NbConvertApp)
 
 
 def bundle_files(notebook: Any, name: str, folder: Path) -> dict[str, bytes]:
@@ -93,15 +103,13 @@ def bundle_files(notebook: Any, name: str, folder: Path) -> dict[str, bytes]:
             fits=lambda: None,
             play=play,
             notebook=name,
+            given=_input(book) or None,
+            executed=False,
             folder=folder,
         )
     )
     files = dict(made.files)
     notes = list(made.notes)
-    given = _input(book)
-    if given:
-        files["test_input.json"] = given.encode()
-        notes = [note for note in notes if not note.startswith(_NO_INPUT)]
     questions = [d for d in made.sliced.decisions if d.question]
     notes += [f"{d.statement.place}: {d.reason}." for d in questions]
     files["README.md"] = _readme(files.get("README.md", b""), notes)

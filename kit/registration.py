@@ -7,7 +7,7 @@ import difflib
 import functools
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,7 @@ def _find(
     tree: ast.Module, line: Line, namespace: Mapping[str, Any], started: Mapping[str, Any] | None
 ) -> tuple[str, Callable[..., Any]]:
     if line.name is not None:
-        function = _evaluate(line.name, namespace)
+        function = _evaluate(line.name, namespace, _candidates(tree, namespace, started))
         if started is not None and not _same(function, started["handler"]):
             raise RegistrationError(
                 f"%%handler names `{line.name}`, but start() in this cell is given "
@@ -144,12 +144,28 @@ def _find(
     )
 
 
-def _evaluate(expression: str, namespace: Mapping[str, Any]) -> Callable[..., Any]:
+def _candidates(
+    tree: ast.Module, namespace: Mapping[str, Any], started: Mapping[str, Any] | None
+) -> list[str]:
+    """Names that this cell has for a handler, the likeliest first."""
+    if started is not None:
+        return [_start_expression(tree, started["handler"], namespace)]
+    found = [name for name in _bound_names(tree) if _takes_one(namespace.get(name))]
+    return sorted(found, key=lambda name: name != "handler")
+
+
+def _evaluate(
+    expression: str, namespace: Mapping[str, Any], candidates: Sequence[str] = ()
+) -> Callable[..., Any]:
     try:
         value = eval(compile(expression, "<%%handler line>", "eval"), dict(namespace))
     except NameError as exc:
         near = difflib.get_close_matches(expression.split(".")[0].split("(")[0], namespace, 1)
         hint = f" Did you mean `{near[0]}`?" if near else " Define it in this cell."
+        if candidates and (not near or candidates[0] != near[0]):
+            alone = len(candidates) == 1 or candidates[0] == "handler"
+            off = "Leave the name off, or write" if alone else "Write"
+            hint = f" {off} `%%handler {candidates[0]}`."
         raise RegistrationError(f"%%handler names `{expression}`, but {exc}.{hint}") from None
     except Exception as exc:
         raise RegistrationError(
@@ -260,6 +276,11 @@ def _takes_one(value: Any) -> bool:
 
 
 def _check_signature(expression: str, function: Any) -> None:
+    if inspect.isclass(function):
+        raise RegistrationError(
+            f"`{expression}` is a class, and a class is no handler: name a function, or a method of an "
+            f"object (`%%handler service.handle` with `service = {_plain(expression)}()` above it)."
+        )
     counts = _required(function)
     if counts is None:
         return

@@ -97,6 +97,9 @@ def test_what_a_person_edited_is_in_the_way_by_name(session: Session, tmp_path: 
     found = draft(session)
     assert (found.edited, states(found)["handler.py"]) == (True, "edited")
     assert "handler.py (edited)" in (found.refused or "")
+    assert "or tick `Replace it`: that replaces" in (found.refused or "")
+    box = (Path(kit.__file__).parent / "views" / "exporting.js").read_text()
+    assert '"Replace it; files' in box  # what the box is called
     refused = export(session)
     assert not refused.ok
     assert (tmp_path / "worker" / "handler.py").read_text() == "# mine\n"

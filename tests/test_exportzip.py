@@ -65,6 +65,9 @@ def check(files: dict[str, str]) -> None:
     assert files["README.md"].splitlines()[2].startswith(f"> {UNPROVEN}.")
     assert "not verified: run kit.export() for the proven bundle" in files["README.md"]
     assert json.loads(files["test_input.json"]) == {"input": {"n": 2}}
+    assert "handler.py test_input.json" in files["Dockerfile"]
+    assert '"n": 2' in files["README.md"]
+    assert "so there is no example" not in files["README.md"]
     sys.modules.pop("words", None)
 
 
@@ -116,7 +119,9 @@ def test_the_command(work: Path, installed: dict[str, str], tmp_path: Path) -> N
     }  # fmt: skip
     ran = nbconvert(installed, tmp_path, str(work / "none.ipynb"))
     assert ran.returncode == 1
-    assert "no cell of this notebook registers a handler: put %%handler" in ran.stderr
+    *_, last = ran.stderr.splitlines()
+    assert "none.ipynb makes no worker: no cell of this notebook registers a handler: put" in last
+    assert "Traceback" not in ran.stderr
 
 
 # -- in a Jupyter server -------------------------------------------------------------------------
@@ -180,7 +185,7 @@ def test_the_address_behind_the_menu(server: str, installed: dict[str, str]) -> 
     status, page, _ = get(f"{server}/nbconvert/RunPod_worker/unresolved.ipynb?download=true")
     assert status == 500
     assert b"`model` (used in code cell 2, line 2)" in page
-    assert b"Run the cell that defines it, or define it in plain code" in page
+    assert b"no cell of the notebook defines it. Define it in plain code in a cell, save" in page
     status, page, _ = get(f"{server}/nbconvert/RunPod_worker/none.ipynb?download=true")
     assert status == 500
     assert b"no cell of this notebook registers a handler" in page

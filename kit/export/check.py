@@ -9,14 +9,17 @@ from collections.abc import Iterable
 
 from kit.errors import ExportError
 from kit.export.render import Rendered
+from kit.source.reasons import NOWHERE
 from kit.source.slice import Slice
 
 #: the comment that lets through what looks like a key
 NOT_A_SECRET = "kit: not-a-secret"  # noqa: S105
 
 
-def check_handler(rendered: Rendered, sliced: Slice) -> None:
+def check_handler(rendered: Rendered, sliced: Slice, *, executed: bool = True) -> None:
     """Refuse a file that could not run.
+
+    ``executed`` says whether the cells ran in a kernel, which is what a person can do about a name.
 
     Raises
     ------
@@ -37,10 +40,10 @@ def check_handler(rendered: Rendered, sliced: Slice) -> None:
         where = f" ({statement_there.place})" if statement_there else ""
         reason = getattr(exc, "msg", None) or str(exc)
         raise ExportError(f"handler.py would not compile: {reason}, line {line}{where}.") from None
-    _check_names(rendered, sliced)
+    _check_names(rendered, sliced, executed)
 
 
-def _check_names(rendered: Rendered, sliced: Slice) -> None:
+def _check_names(rendered: Rendered, sliced: Slice, executed: bool) -> None:
     from pyflakes import checker, messages
 
     tree = ast.parse(rendered.text)
@@ -63,12 +66,18 @@ def _check_names(rendered: Rendered, sliced: Slice) -> None:
         return
     parts = []
     for name, used in sorted(found.items()):
-        reason = sliced.missing.get(name) or "no executed cell defines it"
+        reason = sliced.missing.get(name) or NOWHERE
+        if not executed and reason == NOWHERE:
+            reason = "no cell of the notebook defines it"
         parts.append(f"`{name}` (used in {used}): {reason}")
     raise ExportError(
         "the file would not have every name it uses. "
         + "; ".join(parts)
-        + ". Run the cell that defines it, or define it in plain code, and export again."
+        + (
+            ". Run the cell that defines it, or define it in plain code, and export again."
+            if executed
+            else ". Define it in plain code in a cell, save, and export again."
+        )
     )
 
 

@@ -34,7 +34,7 @@ def draft(request: ExportRequest) -> ExportDraft:
     old = old_files(place.path, made.files)
     refused = None
     try:
-        check_free(place, overwrite=request.overwrite, handler=request.handler.name)
+        check_free(place, overwrite=request.overwrite, handler=request.handler.name, in_card=True)
     except ExportError as error:
         refused = str(error)
     choices, unlisted = _choices(made.sliced)

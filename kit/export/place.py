@@ -72,7 +72,9 @@ def place_of(path: Path) -> Place:
     return place
 
 
-def check_free(place: Place, *, overwrite: bool, handler: str | None = None) -> None:
+def check_free(
+    place: Place, *, overwrite: bool, handler: str | None = None, in_card: bool = False
+) -> None:
     """Refuse a folder that holds anything but an earlier export nobody edited.
 
     Parameters
@@ -82,6 +84,8 @@ def check_free(place: Place, *, overwrite: bool, handler: str | None = None) -> 
         Whether nothing is refused.
     handler : str or None
         Name of the handler to be written: a bundle of another one is refused. None takes any.
+    in_card : bool
+        Whether a person reads it beside the card's box, and not behind a call.
 
     Raises
     ------
@@ -95,19 +99,20 @@ def check_free(place: Place, *, overwrite: bool, handler: str | None = None) -> 
         found = foreign(place.path)
     except OSError as exc:
         raise ExportError(f"{place.path} cannot be read: {exc.strerror}.") from None
+    consent = "tick `Replace it`" if in_card else "overwrite=True"
     if handler is not None and isinstance(other, str) and other != handler:
+        beside = _beside(place, handler)
+        beside = beside if in_card else f'kit.export("{beside}")'
         raise ExportError(
             f"{place.path} holds the worker of `{plain(other)}`, not of `{plain(handler)}`. Give this one "
-            f'a folder of its own, kit.export("{_beside(place, handler)}"), or overwrite=True to '
-            "replace it."
+            f"a folder of its own, {beside}, or {consent} to replace it."
         )
     if found:
         shown = ", ".join(found[:_SHOWN])
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise ExportError(
             f"{place.path} holds what no export wrote, or what was edited since: {shown}{more}. "
-            "Give another path, or overwrite=True: it replaces the bundle's own files and leaves "
-            "the others."
+            f"Give another path, or {consent}: that replaces the bundle's own files and leaves the others."
         )
 
 

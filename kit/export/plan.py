@@ -73,6 +73,10 @@ class ExportRequest:
         The working directory: modules and data are found from there. None: this process's.
     namespace : mapping of str to object
         The kernel's names: simple values among them are compared with what the file computes.
+    given : str or None
+        Text of ``test_input.json`` if no job has one.
+    executed : bool
+        Whether the cells are those that ran in a kernel; else they are a file's.
     """
 
     path: Path
@@ -85,6 +89,8 @@ class ExportRequest:
     fits: Fits
     play: Play
     notebook: str | None = None
+    given: str | None = None
+    executed: bool = True
     session: str | None = None
     choices: Choices = ALL
     folder: Path | None = None
@@ -146,7 +152,7 @@ class _Planner:
         request = self.request
         sliced = slice_cells(request.cells, request.handler)
         rendered = render_handler(sliced, request.handler, self._header())
-        check.check_handler(rendered, sliced)
+        check.check_handler(rendered, sliced, executed=request.executed)
         self.notes += [*sliced.notes]
         folder = request.folder or Path.cwd()
         project = project_of(folder, (place_of(request.path).path,))
@@ -237,7 +243,7 @@ class _Planner:
         if "requirements" in parts:
             texts["requirements.txt"] = needed.text
         if "test_input" in parts:
-            given = input_file(request.jobs, handler.version)
+            given = input_file(request.jobs, handler.version) or request.given
             if given is None:
                 self.notes.append("there is no test_input.json: run a job, and export again.")
             else:
@@ -266,7 +272,8 @@ class _Planner:
             texts[".github/tests.json"] = hub.runner_tests_file(worker)
         if "readme" in parts:
             facts = Facts(
-                title, description, request.streams, tuple(texts), examples, variables, env, took
+                title, description, request.streams, tuple(texts), examples, variables, env, took,
+                texts.get("test_input.json"),
             )  # fmt: skip
             texts["README.md"] = render_readme(facts)
         return texts

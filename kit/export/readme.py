@@ -31,6 +31,8 @@ class Facts:
     env : sequence of (str, str)
         What the image sets.
     measured : Measured or None
+    given : str or None
+        Text of the bundle's ``test_input.json``.
     """
 
     title: str
@@ -41,6 +43,7 @@ class Facts:
     variables: Sequence[Variable]
     env: Sequence[tuple[str, str]]
     measured: Measured | None
+    given: str | None = None
 
 
 def render_readme(facts: Facts) -> str:
@@ -55,6 +58,9 @@ def render_readme(facts: Facts) -> str:
 
 
 def _input(facts: Facts) -> list[str]:
+    if not facts.examples and facts.given is not None:
+        said = "No job of it that completed was recorded, so no output is shown. `test_input.json`:"
+        return ["## Input", said, _block(json.loads(facts.given))]
     if not facts.examples:
         return ["## Input", "No job was recorded, so there is no example."]
     keys = keys_of([example.input for example in facts.examples])

@@ -18,6 +18,9 @@ _ADDS = {"add", "append", "extend", "insert", "partial_fit", "pop", "push", "reg
 #: names that IPython puts into a notebook's namespace
 _OF_IPYTHON = {"In", "Out", "display", "exit", "get_ipython", "quit", "_", "__", "___"}
 
+#: why a name is missing if nothing more can be said
+NOWHERE = "no executed cell defines it"
+
 
 def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
     """Why no kept statement defines a name; ``""`` if none needs to (a builtin)."""
@@ -65,7 +68,7 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
     for statement in statements:
         if "exec" in statement.facts.dynamic:
             scripts.append(f"{statement.place} uses exec(), which may define it: use plain code")
-    return scripts[0] if scripts else "no executed cell defines it"
+    return scripts[0] if scripts else NOWHERE
 
 
 def reason_to_drop(
