@@ -99,3 +99,9 @@ class Controls(Protocol):
 
     def cell_is_running(self) -> bool:
         """Whether the kernel's main thread is executing a cell right now."""
+
+    def at_cell_end(self, function: Callable[[], bool]) -> None:
+        """Call before this cell and each later one ends, on its thread, until it returns False.
+
+        What is published later is in no saved notebook if nobody looks (nbclient).
+        """

@@ -97,6 +97,7 @@ class Session:
         journal_spans(self.spans, lambda: self.store)
         #: the cell that is running, any object that differs per cell; None between cells
         self.cell: object = None
+        self._at_cell_end: list[Callable[[], bool]] = []
         self.waiting = Waiting(self)
         self.capture = Capture(self._sinks, self.cell_is_running)
         self.servings: list[Serving] = []
@@ -303,6 +304,15 @@ class Session:
 
     def cell_is_running(self) -> bool:
         return self.cell is not None
+
+    def at_cell_end(self, function: Callable[[], bool]) -> None:
+        self._at_cell_end.append(function)
+
+    def cell_ends(self) -> None:
+        """Have displays put what is in the notebook up to date."""
+        for function in self._at_cell_end[:]:
+            if not function():
+                self._at_cell_end.remove(function)
 
     # -- Controls: what buttons ask for ---------------------------------------------------------
 

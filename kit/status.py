@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kit.events import JobState
 from kit.outcome import sdk_version
+from kit.sampler import Reading
 from kit.session import Session
+from kit.views.words import memory
 
 
 def status_text(session: Session) -> str:
@@ -32,7 +34,7 @@ def status_text(session: Session) -> str:
         if (count := store.count(state=state, session=store.session_id))
     ]
     rows.append(("jobs", ", ".join(counts) or "none in this session"))
-    rows.append(("memory", session.sampler.memory_kind.upper()))
+    rows.append(("memory", _memory(session.sampler.read(), session.sampler.memory_kind)))
     for absence in session.sampler.absences:
         rows.append(("", f"no {absence.source}: {absence.reason}"))
     retired = session.stuck_threads()
@@ -44,3 +46,19 @@ def status_text(session: Session) -> str:
             )
         )
     return "\n".join(f"{label:<9} {text}" for label, text in rows)
+
+
+def _memory(now: Reading, kind: str) -> str:
+    """``RSS 312 MiB``; ``VRAM GPU 0 4.1 GiB of 24.0 GiB``."""
+    known = [p for p in now.points.values() if p.used is not None] if kind == "vram" else []
+    if known:
+        each = (
+            f"GPU {p.device} {_mib(p.used)}{f' of {_mib(p.total)}' if p.total else ''}"
+            for p in known
+        )
+        return f"VRAM {', '.join(each)}"
+    return f"RSS {_mib(now.rss)}"
+
+
+def _mib(count: int | None) -> str:
+    return memory(None if count is None else count / 2**20)

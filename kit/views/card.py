@@ -29,6 +29,8 @@ __all__ = ["Card", "show_job"]
 ANSWER_S = 3.0
 #: seconds without a cell and without a job before the picture is drawn
 IDLE_S = 1.0
+#: seconds that the end of a cell waits at most for the counts of many jobs
+CATCH_UP_S = 0.5
 #: seconds between two renewals of the static table, and while a live card hides it: it matters then
 #: only if the kernel dies, and is renewed at rest in any case
 RENEW_S, RENEW_HIDDEN_S = 1.0, 5.0
@@ -72,6 +74,8 @@ class Face:
         self._unanswered = False
         self._renewed_at = 0.0
         self._stale = False
+        self._heard = -1
+        self._hears_cells = False
         #: shown, but its table comes with ``settle``
         self._unsettled = False
         self._waiting_for_rest = False
@@ -101,6 +105,9 @@ class Face:
         self._live.tell_head()
         self._unanswered = False
         self._picture, self._table = Slot(), Slot()
+        if not self._hears_cells:
+            self._hears_cells = True
+            self._controls.at_cell_end(self._cell_ends)
         # text/plain must be empty here, or the saved notebook would show the widget's repr
         outputs.publish(
             {
@@ -149,6 +156,17 @@ class Face:
             self._table.show(_bundle(self._describe()))
         else:
             self._renew()
+
+    def _cell_ends(self) -> bool:
+        """Renew the static table if jobs changed and no page shows them. Always True."""
+        # a job may wake its cell just before this view hears that it ended
+        unsure = bool(self._live.feed.table.live)
+        if not self._live.seen and (unsure or self._live.heard != self._heard):
+            self._heard = self._live.heard
+            if self._live.heard:
+                self._live.catch_up(CATCH_UP_S)
+            self._renew()
+        return True
 
     def _expect_answer(self) -> None:
         if not self._live.seen:

@@ -58,11 +58,12 @@ class FileDrop {
       over(false);
       if (!has(event)) return;
       event.preventDefault();
-      this.read(event.dataTransfer.files[0]);
+      this.read(event.dataTransfer.files[0], [...event.dataTransfer.files].slice(1));
     });
   }
 
-  read(file) {
+  /** @param rest files dropped with it: a field takes one */
+  read(file, rest = []) {
     if (!file) return;
     const [, most] = this.editor.state.limits;
     const size = Math.ceil(file.size / 3) * 4;
@@ -72,7 +73,10 @@ class FileDrop {
     }
     const reader = new FileReader();
     this.editor.say(`Reading ${file.name}`, "");
-    reader.addEventListener("load", () => this.put(file, reader.result));
+    reader.addEventListener("load", () => {
+      this.put(file, reader.result);
+      if (rest.length) this.editor.say(`A field takes one file: ${cut(file.name, 60)} is in, ${leftOut(rest)}. Choose another field and drop again.`, "doubt");
+    });
     reader.addEventListener("error", () => this.editor.say(`${file.name} could not be read: ${reader.error?.message ?? "no reason given"}`, "bad"));
     reader.readAsDataURL(file);
   }
@@ -86,7 +90,7 @@ class FileDrop {
     const key = this.into.value || "file";
     const before = input.entries.find((one) => one.key === key);
     const uri = this.asChosen ? this.as.value === "uri" : Boolean(before) && area.value.slice(before.start + 1, before.start + 6) === "data:";
-    const name = state.parts.add("file", file.name, data);
+    const name = state.parts.add("file", file.name, data, file.size);
     const literal = uri ? `"data:${kind};base64,${name}"` : `"${name}"`;
     const edit = scan.fault ? null : fieldEdit(area.value, input, key, literal);
     if (edit) editor.put(edit.insert, edit.start, edit.end);
@@ -109,4 +113,10 @@ class FileDrop {
     this.into.value = key;
     if (under !== null) this.chosen = under;
   }
+}
+
+/** "b.png was left out", "b.png and 2 more were left out". */
+function leftOut(files) {
+  const name = cut(files[0].name, 60);
+  return files.length > 1 ? `${name} and ${count(files.length - 1)} more were left out` : `${name} was left out`;
 }

@@ -100,9 +100,10 @@ class InputParts {
     this.next = 1;
   }
 
-  add(kind, label, text) {
+  /** @param size bytes to name it by; of a file its own, not that of its base64 */
+  add(kind, label, text, size = text.length) {
     const clean = label.replace(/[‹›\u0000-\u001f"\\]/g, "").slice(-60);
-    const name = `‹${kind} ${this.next}: ${clean ? `${clean}, ` : ""}${bytes(text.length)}›`;
+    const name = `‹${kind} ${this.next}: ${clean ? `${clean}, ` : ""}${bytes(size)}›`;
     this.next += 1;
     this.all.set(name, { size: bytesOf(text), text });
     return name;

@@ -83,6 +83,8 @@ class Live:
         self._send: Callable[[Message], None] | None = None
         #: whether a page has ever answered
         self.seen = False
+        #: batches of events heard
+        self.heard = 0
         self._lock = threading.Lock()
         self._due = 0.0
         self._ticket = itertools.count(1)
@@ -126,6 +128,7 @@ class Live:
 
     def _on_events(self, events: Sequence[Event]) -> None:
         self.feed.receive(events)
+        self.heard += 1
         # with no page there is no hurry, and the running cell wants the processor
         self._wake(FIRST_S if self.seen else UNSEEN_S)
 
@@ -140,6 +143,20 @@ class Live:
             self._due = due
             ticket = self._current = next(self._ticket)
         self._controls.call_later(due - now, lambda: self._on_time(ticket))
+
+    def catch_up(self, timeout_s: float) -> None:
+        """Have the jobs of this view as they are now, or as far as it gets in so many seconds."""
+        until = time.monotonic() + timeout_s
+        while True:
+            taken = threading.Event()
+
+            def take(taken: threading.Event = taken) -> None:
+                self._update()
+                taken.set()
+
+            views.call(take)
+            if not taken.wait(max(0.0, until - time.monotonic())) or not self.feed.backlog:
+                return
 
     def _on_time(self, ticket: int) -> None:
         if ticket == self._current:

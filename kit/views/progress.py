@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kit.batch import Batch, progress_text
+from kit.events import JobState
 
 if TYPE_CHECKING:
     from kit.events import JobKey
 
 _EVERY_S = 0.25
+_LAST = 64
 _COLOURS = {
     "COMPLETED": "#0b8f6a",
     "FAILED": "#d1491f",
@@ -33,6 +35,9 @@ class Source(Protocol):
 
     def when_each_ended(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
         """Call once per job when it has ended; returns how many had ended already."""
+
+    def at_cell_end(self, function: Callable[[], bool]) -> None:
+        """Call before each cell ends until it returns False; see ``kit.controls.Controls``."""
 
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]: ...
 
@@ -71,7 +76,7 @@ def show_batch(source: Source, batch: Batch) -> None:
 
     keys = [job.key for job in batch.jobs]
     total = len(keys)
-    counting = threading.Lock()
+    counting, drawing = threading.Lock(), threading.Lock()
     ended = [0]
 
     def one_ended() -> None:
@@ -88,14 +93,25 @@ def show_batch(source: Source, batch: Batch) -> None:
     ident = {"display_id": f"kit-batch-{uuid.uuid4().hex}"}
 
     def draw(*, update: bool) -> bool:
-        done = ended[0]
-        states = source.states(keys) if done >= total else {}
-        shell.display_pub.publish(bundle(done, total, states), transient=ident, update=update)
-        return done >= total
+        with drawing:  # a later picture never gives way to an earlier one
+            done = ended[0]
+            states = source.states(keys) if done >= total else {}
+            shell.display_pub.publish(bundle(done, total, states), transient=ident, update=update)
+            return done >= total
+
+    def cell_ends() -> bool:
+        # the last ones may have woken their cell before they were counted
+        if total - _LAST <= ended[0] < total:
+            states = source.states(keys)
+            final = sum(n for state, n in states.items() if JobState(state).final)
+            with counting:
+                ended[0] = max(ended[0], final)
+        return not draw(update=True)
 
     def again() -> None:
         if not draw(update=True):
             source.call_later(_EVERY_S, again)
 
     if not draw(update=False):
+        source.at_cell_end(cell_ends)
         source.call_later(_EVERY_S, again)

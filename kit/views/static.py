@@ -99,6 +99,8 @@ def picture_html(picture: Picture) -> str:
     if picture.rows:
         parts.append(f'<div style="{_SOFT}">{escape(summary(picture))}</div>')
         parts.append(_table(picture.rows))
+        if left := _left(picture):
+            parts.append(f'<div style="{_SOFT}">{left}</div>')
     else:
         parts.append(f"<div>No jobs yet. Run one: <code>{safe(picture.call)}</code></div>")
     parts.append("</div>")
@@ -120,7 +122,15 @@ def picture_text(picture: Picture) -> str:
             f"  {clock(row.submitted_at)}  {redact(_id(row)):<20} v{row.version:<4}"
             f"{STATE_WORDS[row.state]:<10} {duration(row.execution_ms):>9}{error}"
         )
+    if left := _left(picture):
+        lines.append(f"  {left}")
     return "\n".join(lines)
+
+
+def _left(picture: Picture) -> str:
+    """How many jobs are counted and have no row."""
+    left = sum(picture.counts.values()) - len(picture.rows)
+    return f"{left:,} older not shown" if left > 0 else ""
 
 
 def summary(picture: Picture) -> str:

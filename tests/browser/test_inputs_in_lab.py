@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ DROP = """([area, data]) => {
     const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
     const files = new DataTransfer();
     files.items.add(new File([bytes], "cat.png", {type: "image/png"}));
+    files.items.add(new File([bytes], "dog.png", {type: "image/png"}));
     const options = {dataTransfer: files, bubbles: true, cancelable: true};
     area.dispatchEvent(new DragEvent("dragover", options));
     area.dispatchEvent(new DragEvent("drop", options));
@@ -176,6 +178,8 @@ def test_from_a_mistyped_input_to_an_export(
     hands.area.evaluate("(area, data) => (" + DROP + ")([area, data])", PNG)
     page.wait_for_function("a => a.value.includes('cat.png')", arg=hands.area.element_handle())
     assert PNG not in hands.area.input_value()
+    assert f"{len(base64.b64decode(PNG))} B" in hands.area.input_value()
+    hands.status("cat.png is in, dog.png was left out")
     hands.button("Run").dblclick()
     hands.ended(2)
     hands.output("size", str(len(PNG)))

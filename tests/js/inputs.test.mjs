@@ -117,6 +117,9 @@ test("long strings go under a name and come back to the letter", () => {
   const hostile = parts.add("file", 'a"b\\\n‹c›.png', "AAAA");
   assert.equal(JSON.parse(`"${hostile}"`), hostile);
   assert.equal(parts.fill(`["${hostile}"]`), '["AAAA"]');
+  const file = parts.add("file", "a.txt", "aGVsbG8gd29ybGQ=", 11);
+  assert.match(file, /a\.txt, 11 B›$/);
+  assert.equal(parts.size(`["${file}"]`), 20); // what is sent is its base64
   assert.equal(parts.fill("‹file 999: other›"), "‹file 999: other›");
 });
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kit.events import ErrorInfo, JobView
+from kit.events import ErrorInfo, JobState, JobView
 from kit.job import reason_of
 from kit.payload import RUN_LIMIT_BYTES
 from kit.rows import JobRow
@@ -96,7 +96,8 @@ def details_html(view: JobView, anchor: str, budget: Budget, *, shown: bool) -> 
     error = error_lines(view)
     if error and error[0]:
         trace = f"<pre>{safe(error[1])}</pre>" if error[1] else ""
-        left.insert(0, f'<p class="error">{line(error[0], 600)}</p>{trace}')
+        kind = "soft" if view.state is JobState.IN_QUEUE else "error"
+        left.insert(0, f'<p class="{kind}">{line(error[0], 600)}</p>{trace}')
     right = [_input(view, budget)]
     if logs := log_tail(view):
         right.append(f"<h3>Printed</h3><pre>{safe(logs)}</pre>")
