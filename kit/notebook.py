@@ -293,14 +293,8 @@ class Notebook:
             # a fault of the kit's own: IPython would print it and let Run All go on
             self._refuse(KitError(f"the kit failed here: {type(exc).__name__}: {exc}"), result, exc)
         finally:
-            self._settle()
+            self.session.cell_end.run()
             self.session.cell = None
-
-    def _settle(self) -> None:
-        try:
-            self.session.cell_ends()
-        except Exception as exc:  # what is shown is not worth a cell
-            print(f"The kit could not renew what it shows: {exc}", file=sys.stderr)
 
     def _record(self, result: Any) -> None:
         info = getattr(result, "info", None)

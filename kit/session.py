@@ -20,6 +20,7 @@ from kit import exporting
 from kit.batch import Batch
 from kit.breakpoints import Breakpoints
 from kit.capture import JOB, Capture
+from kit.cellend import CellEnd
 from kit.draft import ExportDraft, ExportOutcome
 from kit.errors import StoreError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
@@ -97,7 +98,8 @@ class Session:
         journal_spans(self.spans, lambda: self.store)
         #: the cell that is running, any object that differs per cell; None between cells
         self.cell: object = None
-        self._at_cell_end: list[Callable[[], bool]] = []
+        self.cell_end = CellEnd()
+        self.at_cell_end = self.cell_end.add
         self.waiting = Waiting(self)
         self.capture = Capture(self._sinks, self.cell_is_running)
         self.servings: list[Serving] = []
@@ -304,15 +306,6 @@ class Session:
 
     def cell_is_running(self) -> bool:
         return self.cell is not None
-
-    def at_cell_end(self, function: Callable[[], bool]) -> None:
-        self._at_cell_end.append(function)
-
-    def cell_ends(self) -> None:
-        """Have displays put what is in the notebook up to date."""
-        for function in self._at_cell_end[:]:
-            if not function():
-                self._at_cell_end.remove(function)
 
     # -- Controls: what buttons ask for ---------------------------------------------------------
 

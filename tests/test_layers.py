@@ -60,7 +60,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     # what happens
     "run": (
-        *("capture", "guard", "joblog", "outcome", "queue", "runner", "streaming", "torchstate"),
+        *(
+            "capture",
+            "cellend",
+            "guard",
+            "joblog",
+            "outcome",
+            "queue",
+            "runner",
+            "streaming",
+            "torchstate",
+        ),
         *(
             "emulator",
             "fit",

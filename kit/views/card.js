@@ -108,6 +108,7 @@ class CardView {
     this.filter.draw();
     this.legend.draw();
     this.timeline.draw();
+    this.pane.drawMatch();
     if (what !== "filter") this.pane.draw(what);
     this.list.draw();
   }

@@ -180,8 +180,13 @@ function drawMemoryLegend(g, row, x, y, end, look, names) {
     }
   }
   if (row.reason) {
+    const said = cutToFit(g, row.reason, end - at);
+    g.fillStyle = look.surface; // the lines of edits and idle time go through here
+    g.fillRect(x - 2, y - 11, at + g.measureText(said).width + 4 - x, 15);
+    g.fillStyle = look.text;
+    g.fillText(row.label, x, y);
     g.fillStyle = look.textSoft;
-    g.fillText(cutToFit(g, row.reason, end - at), at, y);
+    g.fillText(said, at, y);
   }
 }
 

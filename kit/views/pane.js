@@ -33,7 +33,10 @@ class Pane {
     this.body.tabIndex = 0;
     const row = make("div", "kit-tab-row");
     row.append(this.tabs, this.unpin);
-    this.element.append(head, this.facts, row, this.body);
+    this.parts = [head, this.facts, row, this.body];
+    this.none = make("div", "kit-soft kit-no-match", "No job matches the filter.");
+    this.none.hidden = true;
+    this.element.append(...this.parts, this.none);
   }
 
   tabButton(tab) {
@@ -62,6 +65,14 @@ class Pane {
 
   focus() {
     this.body.focus();
+  }
+
+  /** With no match there is no job to tell of: the last one told of would look like one. */
+  drawMatch() {
+    const { filter } = this.board;
+    const none = filter.active && !filter.shown;
+    this.none.hidden = !none;
+    for (const part of this.parts) part.hidden = none;
   }
 
   /** Redraw what a change calls for. */

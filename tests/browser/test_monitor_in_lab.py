@@ -127,6 +127,14 @@ def test_a_person_finds_the_job_they_look_for(
     card.locator("select[aria-label='Only this version']").select_option("v1")
     card.locator("select[aria-label='Only this target']").select_option("local")
     until_shown(card, "4 of 9 shown")
+    # nothing of another job stays when nothing matches
+    card.locator(".kit-filter-text").fill("no job holds this")
+    until_shown(card, "0 of 9 shown")
+    card.locator(".kit-no-match", has_text="No job matches the filter.").wait_for()
+    assert card.locator(".kit-job-head").is_hidden()
+    card.locator(".kit-filter-text").fill("LIGHTHOUSE")
+    until_shown(card, "4 of 9 shown")
+    card.locator(".kit-job-head").wait_for()
     # keys move over what is shown only
     plot.focus()
     page.keyboard.press("End")
