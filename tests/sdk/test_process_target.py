@@ -131,15 +131,6 @@ def test_an_edited_handler_runs_in_a_new_worker(kernel: Kernel) -> None:
     assert told["pid"] != pid
 
 
-def test_a_handler_that_cannot_be_exported_fails_with_the_reason(kernel: Kernel) -> None:
-    kernel.run("lost_name = 5")
-    kernel.run("%%handler broken --no-run\ndef broken(job):\n    return get_ipython_thing(job)\n")
-    told = kernel.run("told = facts(kit.run(1))")
-    assert told["state"] == "FAILED"
-    assert "get_ipython_thing" in told["error"]
-    assert told["took"] is None
-
-
 def test_the_memory_of_a_worker_is_measured_and_called_sampled(kernel: Kernel) -> None:
     told = kernel.run(
         "job = kit.run({'hold': 150}); job.result(60)\n"
@@ -155,3 +146,12 @@ def test_the_memory_of_a_worker_is_measured_and_called_sampled(kernel: Kernel) -
     )
     assert "1 worker process of target process without a job" in freed
     assert again == "again", "the next job starts one anew"
+
+
+def test_a_handler_that_cannot_be_exported_fails_with_the_reason(kernel: Kernel) -> None:
+    kernel.run("lost_name = 5")
+    kernel.run("%%handler broken --no-run\ndef broken(job):\n    return get_ipython_thing(job)\n")
+    told = kernel.run("told = facts(kit.run(1))")
+    assert told["state"] == "FAILED"
+    assert "get_ipython_thing" in told["error"]
+    assert told["took"] is None
