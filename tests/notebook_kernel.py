@@ -29,7 +29,9 @@ class Kernel:
         )
         nb.cells.append(shown)
         self._client.execute_cell(shown, len(nb.cells) - 1)
-        [text] = [o.text for o in shown.outputs if o.output_type == "stream"]
+        # what a library writes to stderr meanwhile is none of it
+        streams = [o for o in shown.outputs if o.output_type == "stream" and o.name == "stdout"]
+        text = "".join(o.text for o in streams)
         return json.loads(text[text.index("TOLD") + 4 :])
 
 

@@ -260,7 +260,8 @@ def test_a_bad_cell_gets_one_sentence_and_is_marked_as_failed(kernel: Kernel, ca
 
 
 def test_a_bad_cell_stops_run_all(kernel: Kernel) -> None:
-    first = kernel.start("%%handler\nx = 1", stop_on_error=True)
+    # long enough for the second cell to be in the kernel's queue when this one fails
+    first = kernel.start("%%handler\n__import__('time').sleep(1)\nx = 1", stop_on_error=True)
     second = kernel.start("reached = True", stop_on_error=True)
     kernel.finish(first)
     kernel.until(lambda: second.reply, "the second cell's reply")
