@@ -267,7 +267,7 @@ for n in range(times):
             put(version)
         finally:
             os._exit(0)
-    time.sleep(rng.uniform(0, 1.3 * whole_s))
+    time.sleep(rng.uniform(0, 4 * whole_s + 0.02))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     there = version_there()
