@@ -216,8 +216,9 @@ def samples(*, this_session: bool = True) -> pandas.DataFrame:
     -------
     pandas.DataFrame
         ``time`` datetime64[us, UTC]; ``kind`` category (``vram``, ``torch_allocated``,
-        ``torch_reserved``, ``rss``); ``device`` Int64, <NA> for rss; ``used_mib``, ``total_mib``,
-        ``utilization`` Float64.
+        ``torch_reserved``, ``rss``); ``target`` category, as in ``kit.jobs()``: ``local``, ``process`` or
+        the pod whose memory it is; ``device`` Int64 as it is numbered there, <NA> for rss;
+        ``used_mib``, ``total_mib``, ``utilization`` Float64.
     """
     from kit.views.frame import samples_frame
 

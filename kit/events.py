@@ -128,7 +128,7 @@ class MemoryUse:
         ``"vram"`` (a GPU, by NVML or torch) or ``"rss"`` (the process that ran it: this one, or on
         target ``process`` the worker with all it started).
     device : int
-        GPU index; -1 for RSS.
+        GPU index on the machine of the job's target; -1 for RSS.
     before, peak, after : int
         Bytes at the start, at most during, and at the end of the run.
     own : bool
@@ -275,6 +275,9 @@ class Sample:
         The device's size; None where it has no meaning.
     utilization : float or None
         0..1 of the device over the last interval; None if not known.
+    target : str
+        Whose memory it is, as jobs name their target: ``local`` (this kernel and its machine),
+        ``process`` (the real workers together) or a pod. GPUs are numbered as they are there.
     """
 
     time: float
@@ -283,6 +286,7 @@ class Sample:
     used_bytes: int
     total_bytes: int | None = None
     utilization: float | None = None
+    target: str = "local"
 
 
 @dataclass(frozen=True, slots=True)

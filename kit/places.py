@@ -80,7 +80,11 @@ class Places:
             from kit.targets.process import ProcessTarget
 
             self._process = ProcessTarget(
-                worker, self._write_worker, session.second_copy_fits, lambda: session.sampler.hz
+                worker,
+                self._write_worker,
+                session.second_copy_fits,
+                lambda: session.sampler.hz,
+                session.store.append_samples,
             )
             worker.attach(self._process)
 
@@ -116,7 +120,6 @@ class Places:
                 session.record.cells,
                 session.intake.new_key,
                 session.store.append_samples,
-                lambda: len(session.sampler.devices),
             ),
             pace,
         )

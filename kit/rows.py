@@ -250,16 +250,16 @@ def read_samples(
         text, at, _ = one(
             f"""
             SELECT json_group_array(json_array(id, {real("time")}, kind, device, used_bytes,
-                                               total_bytes, {real("utilization")})), max(time), 0
+                                               total_bytes, {real("utilization")}, target)), max(time), 0
             FROM (SELECT * FROM samples WHERE (time, id) > (?, ?) AND {where}
                   ORDER BY time, id LIMIT {_MAX_ROWS})
             """,
             [at, last, *parameters],
         )
         found = _loads(text)
-        for _id, time, kind, device, used, total, utilization in found:
+        for _id, time, kind, device, used, total, utilization, target in found:
             share = None if utilization is None else float(utilization)
-            samples.append(Sample(float(time), kind, device, used, total, share))
+            samples.append(Sample(float(time), kind, device, used, total, share, target))
         if len(found) < _MAX_ROWS:
             return samples
         last = found[-1][0]

@@ -18,7 +18,7 @@ from kit.errors import StoreError
 from kit.events import REAL_ENDS
 
 #: raised with every change of the tables; a journal with a higher one is refused
-VERSION = 2
+VERSION = 3
 #: seconds to wait for another process that writes
 BUSY_S = 5.0
 #: the oldest SQLite with everything used here; JSON functions are looked for separately
@@ -90,7 +90,8 @@ CREATE TABLE samples (
     device INTEGER NOT NULL,
     used_bytes INTEGER NOT NULL,
     total_bytes INTEGER,
-    utilization REAL
+    utilization REAL,
+    target TEXT NOT NULL DEFAULT 'local'
 );
 CREATE INDEX samples_by_time ON samples(time);
 CREATE TABLE handlers (
@@ -118,8 +119,10 @@ CREATE TABLE spans (
 );
 CREATE INDEX spans_by_time ON spans(started_at);
 """
+#: since tables 3: samples say whose memory they are; older ones were mixed, and stay one line
+_SAMPLES_OF = "ALTER TABLE samples ADD COLUMN target TEXT NOT NULL DEFAULT 'local';"
 #: what brings the tables of an older journal to the next number
-_CHANGES = {1: _SPANS}
+_CHANGES = {1: _SPANS, 2: _SAMPLES_OF}
 
 _THIS_ATTEMPT = "key = new.job_key AND attempt = new.attempt"
 

@@ -414,10 +414,9 @@ class Session:
         """None if a second copy of the model fits beside this kernel's, else why not."""
         recent = self.store.samples(session=self.session_id)
         rows = self.store.rows(limit=50, session=self.session_id)
-        if self.places.remote:  # what is used on a pod takes nothing from this machine
-            own = len(self.sampler.devices)
-            recent = [sample for sample in recent if sample.device < own]
-            rows = [row for row in rows if not row.target.startswith("pod:")]
+        # what is used on a pod takes nothing from this machine
+        recent = [sample for sample in recent if sample.target == "local"]
+        rows = [row for row in rows if not row.target.startswith("pod:")]
         return fits(recent, [use for row in rows for use in row.memory])
 
     # -- views ----------------------------------------------------------------------------------

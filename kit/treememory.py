@@ -87,12 +87,13 @@ class WorkerJob:
         self._before = self._last = self._tree.read()
         self._peak = 0 if self._before is None else self._before.all
 
-    def sample(self) -> None:
-        """Look once more."""
+    def sample(self) -> int:
+        """Look once more; bytes, of the last look if the process is gone."""
         now = self._tree.read()
         if now is not None:
             self._last = now
             self._peak = max(self._peak, now.all)
+        return 0 if self._last is None else self._last.all
 
     def end(self) -> tuple[MemoryUse, ...]:
         """One entry, or none if nothing could be read."""

@@ -32,7 +32,7 @@ ROWS = 2048 if sqlite3.sqlite_version_info >= (3, 32, 0) else 64
 _SAMPLE_BYTES = 80
 _loads, _to_text = json.loads, json.dumps  # a handler may replace them
 _EVENT_COLUMNS = "job_key, attempt, kind, time, ms, writer, data, payload, payload_file"
-_SAMPLE_COLUMNS = "time, session, kind, device, used_bytes, total_bytes, utilization"
+_SAMPLE_COLUMNS = "time, session, kind, device, used_bytes, total_bytes, utilization, target"
 _KINDS = {kind: kind.value for kind in EventKind}
 #: characters that take so little even at 4 bytes each are not counted
 _SURELY_INLINE = spill.INLINE_BYTES // 4
@@ -212,16 +212,16 @@ class Writer:
         values: list[Any] = []
         for s in samples:
             values += (s.time, self._session, s.kind, s.device)
-            values += (s.used_bytes, s.total_bytes, s.utilization)
+            values += (s.used_bytes, s.total_bytes, s.utilization, s.target)
         if len(samples) <= ROWS:
-            self._execute("samples", _SAMPLE_COLUMNS, 7, values)
+            self._execute("samples", _SAMPLE_COLUMNS, 8, values)
         else:
             self._in_transaction(lambda: self._insert_many_samples(values))
         self.written += _SAMPLE_BYTES * len(samples)
 
     def _insert_many_samples(self, values: list[Any]) -> None:
-        for at in range(0, len(values), 7 * ROWS):
-            self._execute("samples", _SAMPLE_COLUMNS, 7, values[at : at + 7 * ROWS])
+        for at in range(0, len(values), 8 * ROWS):
+            self._execute("samples", _SAMPLE_COLUMNS, 8, values[at : at + 8 * ROWS])
 
     def insert_handler(self, version: HandlerVersion) -> None:
         """Insert a handler version of this session, or replace it."""

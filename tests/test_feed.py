@@ -476,7 +476,7 @@ def test_thinned_samples_keep_the_peak_and_the_order(used: list[int], lines: int
         log.add([Sample(NOW + n, "vram", k, value << 20, 1 << 40) for k in range(lines)])
     assert len(log) <= 64
     seen = list(codec.SAMPLE.iter_unpack(bytes(log.packed)))
-    assert max(s[3] for s in seen) == max(used)
+    assert max(s[4] for s in seen) == max(used)
     for device in range(lines):
         times = [s[0] for s in seen if s[2] == device]
         assert times == sorted(times)
@@ -488,6 +488,22 @@ def test_a_sample_is_never_taken_twice() -> None:
     batch = [Sample(NOW, "vram", 0, 1), Sample(NOW, "torch_allocated", 0, 1)]
     assert len(log.add(batch)) == 2 * codec.SAMPLE_BYTES
     assert log.add(batch) == b""
+
+
+def test_samples_of_a_pod_come_later_and_stay_its_own() -> None:
+    log = SampleLog()
+    log.add([Sample(NOW, "rss", -1, 1)])
+    late = Sample(NOW - 2, "rss", -1, 2, target="pod:there")
+    assert log.since <= late.time
+    fresh = list(codec.SAMPLE.iter_unpack(log.add([Sample(NOW, "rss", -1, 1), late])))
+    assert [(time, place) for time, _, _, place, *_ in fresh] == [(late.time, 1)]
+    assert log.places == ["local", "pod:there"]
+    assert log.add([late]) == b""
+    # one that was away sends what it kept; one that went is not asked about for ever
+    log.add([Sample(NOW + 30, "rss", -1, 1)])
+    assert log.since == late.time
+    log.add([Sample(NOW + 300, "rss", -1, 1)])
+    assert log.since > NOW + 290
 
 
 def test_receiving_is_safe_from_many_threads(store: Store) -> None:

@@ -342,6 +342,7 @@ def test_samples_are_typed_and_in_mib(store: Store) -> None:
     types = {
         "time": "datetime64[us, UTC]",
         "kind": "category",
+        "target": "category",
         "device": "Int64",
         "used_mib": "Float64",
         "total_mib": "Float64",
@@ -352,13 +353,14 @@ def test_samples_are_typed_and_in_mib(store: Store) -> None:
         [
             Sample(T0, "rss", -1, 64 * MIB),
             Sample(T0, "vram", 1, 512 * MIB, 1024 * MIB, 0.5),
-            Sample(T0 + 1, "torch_allocated", 1, 0, 1024 * MIB),
+            Sample(T0 + 1, "torch_allocated", 1, 0, 1024 * MIB, target="pod:there"),
         ]
     )
     frame = samples_frame(store)
     assert {n: str(k) for n, k in frame.dtypes.items()} == types
     assert frame.kind.tolist() == ["rss", "vram", "torch_allocated"]
     assert frame.used_mib.tolist() == [64, 512, 0]
+    assert frame.target.tolist() == ["local", "local", "pod:there"]
     assert frame.device.isna().tolist() == [True, False, False]
     assert frame.total_mib.isna().tolist() == [True, False, False]
     assert frame.utilization.isna().tolist() == [True, False, True]

@@ -211,8 +211,11 @@ def records() -> dict[str, object]:
         values = {k: None if v != v else v for k, v in row._asdict().items()}
         jobs.append({**values, "state": state.value, "id": f"jöb-{number}"})
     samples = b"".join(
-        codec.SAMPLE.pack(1_800_000_000.0, kind, device, 100.0, total, nan)
-        for kind, device, total in ((0, 0, 24 * 1024.0), (0, 1, 24 * 1024.0), (3, -1, nan))
+        codec.SAMPLE.pack(1_800_000_000.0, kind, device, place, 100.0, total, nan)
+        for kind, device, place, total in (
+            *((0, 0, 0, 24 * 1024.0), (0, 1, 0, 24 * 1024.0), (3, -1, 0, nan)),
+            (3, -1, 1, nan),
+        )
     )
     times = [float((n * 37) % 101) for n in range(101)]
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import subprocess
@@ -74,10 +75,11 @@ def job(
     chunks: int = 0,
     finding: bool = False,
     memory: tuple[MemoryUse, ...] = (),
+    target: str = "local",
 ) -> list[Event]:
     """Events of one job. ``slot`` None: it never started; ``took`` None: it has not ended."""
     name = JobKey(key)
-    events = [Event(name, 1, EventKind.QUEUED, at, Queued(key, handler, 1, "local"), "{}")]
+    events = [Event(name, 1, EventKind.QUEUED, at, Queued(key, handler, 1, target), "{}")]
     started = at + wait
     if slot is not None:
         events.append(Event(name, 1, EventKind.STARTED, started, Started(slot, wait * 1000)))
@@ -329,6 +331,29 @@ def test_memory_stands_below_on_the_same_axis(store: Store) -> None:
     assert "GPU 0 (GiB)" in words(figure)
     assert memory_ax.get_ylim()[0] == 0
     assert [label.get_text() for label in memory_ax.get_yticklabels()] == ["0", "8", "16", "24"]
+
+
+def test_the_memory_of_a_pod_is_not_that_of_this_kernel(store: Store) -> None:
+    now = time.time() - 20
+    pod = "pod:gpu.example"
+    store.append(job("a", now, took=2.0) + job("b", now, took=2.0, target=pod))
+    there = [dataclasses.replace(sample, target=pod) for sample in rss(now, 2, 900)]
+    store.append_samples(rss(now, 2, 300) + there)
+    for figure in (timeline(store), memory(store)):
+        drawn(figure)
+        here_ax, there_ax = figure.axes[-2:]
+        assert here_ax.get_ylim()[1] < 500 * MIB < there_ax.get_ylim()[0]
+        assert "RSS\nthis kernel (MiB)" in here_ax.get_ylabel()
+        assert f"RSS\n{pod} (MiB)" in there_ax.get_ylabel()
+    ax = Figure().subplots()
+    names = [text.get_text() for text in memory(store, ax=ax).axes[0].get_legend().get_texts()]
+    assert names == [f"process memory (RSS), {of}" for of in ("this kernel", pod)]
+    # a handler whose jobs never went there
+    other = timeline(store, since=now + 5)
+    assert len(other.axes) == 1
+    store.append_samples([dataclasses.replace(s, kind="vram", device=0) for s in there])
+    rows = [ax.get_ylabel() for ax in timeline(store).axes[1:]]
+    assert rows == ["RSS\nthis kernel (MiB)", f"GPU 0\n{pod} (MiB)"]
 
 
 def test_without_a_gpu_it_is_the_process_and_the_reason_is_said(store: Store) -> None:

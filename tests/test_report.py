@@ -81,10 +81,11 @@ def job(
     id: str | None = None,
     handler: str = "draw",
     chunks: tuple[str, ...] = (),
+    target: str = "local",
 ) -> list[Event]:
     """Events of one job that ran for a second."""
     name = JobKey(key)
-    queued = Queued(id or f"id-{key}", handler, 1, "local")
+    queued = Queued(id or f"id-{key}", handler, 1, target)
     events = [
         Event(name, 1, EventKind.QUEUED, at, queued, json.dumps({"input": input})),
         Event(name, 1, EventKind.STARTED, at + 0.2, Started(0, 200.0)),
@@ -253,6 +254,20 @@ def test_several_gpus_have_a_row_each(store: Store, tmp_path: Path) -> None:
     ):
         assert words in said
     assert "Memory of this process" not in said
+
+
+def test_each_machine_has_a_row_of_its_own(store: Store, tmp_path: Path) -> None:
+    now = time.time() - 30
+    pod = "pod:<gpu>.example"
+    store.append(job("a", now) + job("b", now, target=pod))
+    for target, mib in (("local", 300), (pod, 900)):
+        store.append_samples(
+            [Sample(now + n / 5, "rss", -1, mib * MIB, target=target) for n in range(10)]
+        )
+    write(store, tmp_path / "run.html")
+    said = Page((tmp_path / "run.html").read_text(encoding="utf-8")).text
+    for words in ("Process memory, this kernel", f"Process memory, {pod}", f"process on {pod}."):
+        assert words in said
 
 
 def test_an_empty_report_says_what_to_do(store: Store, tmp_path: Path) -> None:

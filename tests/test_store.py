@@ -987,13 +987,21 @@ def test_a_journal_of_an_older_kit_is_opened_and_brought_up_to_date(tmp_path: Pa
     path = tmp_path / "journal.sqlite"
     store = Store.open(path)
     store.append(job("old"))
+    store.append_samples([Sample(2.0, "rss", -1, 5)])
     before = store.rows(payloads=True)
     store.close()
     connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE spans; PRAGMA user_version=1")  # as tables 1 were
+    connection.executescript(  # as tables 1 were
+        "DROP TABLE spans; CREATE TABLE old AS SELECT id, time, session, kind, device, used_bytes,"
+        " total_bytes, utilization FROM samples; DROP TABLE samples; ALTER TABLE old RENAME TO"
+        " samples; PRAGMA user_version=1"
+    )
     connection.close()
     first, second = Store.open(path), Store.open(path)
     assert first.rows(payloads=True) == before
+    there = Sample(3.0, "rss", -1, 6, target="pod:there")
+    first.append_samples([there])
+    assert second.samples() == [Sample(2.0, "rss", -1, 5), there]
     span = Span("load-1", "model", "load", 1.0, 2.5, "In [1]")
     first.put_span(span)
     assert second.spans() == [span]

@@ -144,8 +144,8 @@ class SummaryBand {
 
   drawFigures() {
     this.drawnAt = performance.now();
-    const { jobs, samples, filter } = this.board;
-    const { p50, p95, peak, vram } = figures(jobs, filter.active ? filter.match : null);
+    const { jobs, samples, names, filter } = this.board;
+    const { p50, p95, peak, vram, at } = figures(jobs, filter.active ? filter.match : null);
     const parts = [];
     const add = (name, value, rest) => {
       const one = make("span", "kit-figure-cell");
@@ -158,7 +158,8 @@ class SummaryBand {
       add("p95", duration(p95));
     }
     if (Number.isFinite(peak)) {
-      const total = vram ? deviceTotal(samples) : NaN;
+      const place = names.places.indexOf(names.targets[jobs.target[at]]);
+      const total = vram ? deviceTotal(samples, place) : NaN;
       add(vram ? "peak" : "peak RSS", memory(peak), Number.isFinite(total) ? `of ${memory(total)}` : "");
     }
     this.figures.replaceChildren(...parts);
@@ -171,20 +172,21 @@ function figures(jobs, match = null) {
   let n = 0;
   let peak = NaN;
   let vram = false;
+  let at = -1; // the job of the peak
   for (let i = 0; i < jobs.n; i += 1) {
     if (match && !match[i]) continue;
     if (jobs.state[i] === COMPLETED && !Number.isNaN(jobs.execution[i])) times[n++] = jobs.execution[i];
     const device = (jobs.flags[i] & FLAG.vram) !== 0;
     if (Number.isNaN(jobs.peak[i]) || (vram && !device)) continue;
-    if (!(jobs.peak[i] <= peak) || (device && !vram)) peak = jobs.peak[i];
+    if (!(jobs.peak[i] <= peak) || (device && !vram)) [peak, at] = [jobs.peak[i], i];
     vram ||= device;
   }
   const sorted = times.subarray(0, n).sort();
   // nearest rank, as the static picture does
   const rank = (q) => (n ? sorted[Math.max(0, Math.ceil(q * n) - 1)] : NaN);
-  return { p50: rank(0.5), p95: rank(0.95), peak, vram };
+  return { p50: rank(0.5), p95: rank(0.95), peak, vram, at };
 }
 
-function deviceTotal(samples) {
-  return samples.devices("vram").reduce((sum, device) => sum + samples.line("vram", device).total, 0) || NaN;
+function deviceTotal(samples, place) {
+  return samples.devices("vram", place).reduce((sum, device) => sum + samples.line("vram", device, place).total, 0) || NaN;
 }

@@ -29,7 +29,7 @@ class Board {
     this.jobs = new JobColumns();
     this.samples = new Samples();
     this.spans = new SpanList();
-    this.names = { handlers: [], sessions: [], targets: [] };
+    this.names = { handlers: [], sessions: [], targets: [], places: ["local"] };
     this.generation = -1;
     this.offset = Date.now() / 1000 - performance.now() / 1000;
     this.all = false;

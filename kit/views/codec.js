@@ -189,10 +189,10 @@ class JobColumns {
   }
 }
 
-/** Memory lines by kind and device, in order of time. */
+/** Memory lines by place, kind and device, in order of time. */
 class Samples {
   constructor() {
-    this.lines = new Map(); // "vram:0" -> {kind, device, n, time, used, total}
+    this.lines = new Map(); // "0:vram:0" -> {place, kind, device, n, time, used, total}
     this.version = 0;
   }
 
@@ -201,10 +201,11 @@ class Samples {
     for (let at = 0; at + SAMPLE_BYTES <= data.byteLength; at += SAMPLE_BYTES) {
       const kind = SAMPLE_KINDS[data.getUint8(at + 8)];
       const device = data.getInt8(at + 9);
-      const name = `${kind}:${device}`;
+      const place = data.getUint8(at + 10);
+      const name = `${place}:${kind}:${device}`;
       let line = this.lines.get(name);
       if (!line) {
-        line = { kind, device, n: 0, time: new Float64Array(512), used: new Float32Array(512), total: NaN };
+        line = { place, kind, device, n: 0, time: new Float64Array(512), used: new Float32Array(512), total: NaN };
         this.lines.set(name, line);
       }
       if (line.n === line.time.length) this.widen(line);
@@ -236,13 +237,19 @@ class Samples {
     }
   }
 
-  /** Devices that have a line of this kind, in order. */
-  devices(kind) {
-    return [...this.lines.values()].filter((l) => l.kind === kind).map((l) => l.device).sort((a, b) => a - b);
+  /** Devices of a place that have a line of this kind, in order. */
+  devices(kind, place = 0) {
+    const own = [...this.lines.values()].filter((l) => l.kind === kind && l.place === place);
+    return own.map((l) => l.device).sort((a, b) => a - b);
   }
 
-  line(kind, device) {
-    return this.lines.get(`${kind}:${device}`);
+  line(kind, device, place = 0) {
+    return this.lines.get(`${place}:${kind}:${device}`);
+  }
+
+  /** Whether any place has a line of this kind. */
+  has(kind) {
+    return [...this.lines.values()].some((l) => l.kind === kind);
   }
 }
 

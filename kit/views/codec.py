@@ -47,8 +47,9 @@ WAIT = struct.Struct("<f")
 SUBMITTED = struct.Struct("<d")
 END = struct.Struct("<fff")  # execution, end, peak
 
-#: time (UTC s), kind, device, used (MiB), total (MiB, NaN: none), utilization (NaN: not known)
-SAMPLE = struct.Struct("<dBbxxfff")
+#: time (UTC s), kind, device, place (index of the target it was read at), used (MiB), total (MiB,
+#: NaN: none), utilization (NaN: not known)
+SAMPLE = struct.Struct("<dBbBxfff")
 SAMPLE_BYTES = SAMPLE.size
 SAMPLE_KINDS = ("vram", "torch_allocated", "torch_reserved", "rss")
 _SAMPLE_CODE = {kind: code for code, kind in enumerate(SAMPLE_KINDS)}
@@ -135,12 +136,13 @@ def unpack_rows(buffer: bytes | bytearray) -> list[Row]:
     return [Row(*fields) for fields in ROW.iter_unpack(buffer)]
 
 
-def pack_sample(sample: Sample) -> bytes:
+def pack_sample(sample: Sample, place: int = 0) -> bytes:
     """The record of a memory sample."""
     return SAMPLE.pack(
         sample.time,
         _SAMPLE_CODE[sample.kind],
         max(-1, min(sample.device, 127)),
+        min(place, 0xFF),
         sample.used_bytes / MIB,
         NAN if sample.total_bytes is None else sample.total_bytes / MIB,
         NAN if sample.utilization is None else sample.utilization,

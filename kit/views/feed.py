@@ -100,7 +100,7 @@ class Feed:
         #: jobs whose chunks, logs and progress the page wants as they come: index -> position in the
         #: store up to which it has them
         self.watched: dict[int, int] = {}
-        self._sent_names = (0, 0, 0)
+        self._sent_names: tuple[int, ...] = ()
         self._last_activity = 0.0
         self._data_version: int | None = None
         self._loaded_seq: dict[str, int] = {}
@@ -270,7 +270,7 @@ class Feed:
         if not self.awake or now - self._sampled_at < SAMPLES_S:
             return b""
         self._sampled_at = now
-        session, since = self._store.session_id, self.samples.newest
+        session, since = self._store.session_id, self.samples.since
         if not since:  # nothing before the first job of this view belongs to it
             starts = [self.table.row(i).submitted for i in self.table.live]
             since = min([*starts, *self._span_starts], default=0.0)
@@ -312,6 +312,7 @@ class Feed:
             "handlers": list(table.handlers.all),
             "sessions": list(table.sessions.all),
             "targets": list(table.targets.all),
+            "places": list(self.samples.places),
         }
 
 
@@ -339,5 +340,5 @@ class _Live:
             self.content["missed"] += 1
 
 
-def _lengths(names: dict[str, list[str]]) -> tuple[int, int, int]:
-    return len(names["handlers"]), len(names["sessions"]), len(names["targets"])
+def _lengths(names: dict[str, list[str]]) -> tuple[int, ...]:
+    return tuple(len(names[of]) for of in ("handlers", "sessions", "targets", "places"))

@@ -228,7 +228,8 @@ def samples_frame(
     -------
     pandas.DataFrame
         ``time`` datetime64[us, UTC]; ``kind`` category: ``vram`` (the whole device, by NVML),
-        ``torch_allocated``, ``torch_reserved`` or ``rss`` (the kernel's process); ``device`` Int64,
+        ``torch_allocated``, ``torch_reserved`` or ``rss`` (the process that runs the jobs); ``target``
+        category as in ``kit.jobs()``: whose memory it is; ``device`` Int64 as it is numbered there,
         <NA> for rss; ``used_mib``, ``total_mib`` Float64; ``utilization`` Float64, 0 to 1.
     """
     samples = store.samples(since=since, until=until, session=session)
@@ -236,6 +237,7 @@ def samples_frame(
         {
             "time": _times(sample.time for sample in samples),
             "kind": _category((sample.kind for sample in samples), SAMPLE_KINDS),
+            "target": _category(sample.target for sample in samples),
             "device": _whole(s.device if s.device >= 0 else None for s in samples),
             "used_mib": _real(sample.used_bytes / MIB for sample in samples),
             "total_mib": _real(s.total_bytes and s.total_bytes / MIB for s in samples),

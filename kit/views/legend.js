@@ -82,8 +82,8 @@ const SIGNS = [
   ["dotted: the handler was edited", signEdit, (b) => b.versions.length],
   ["idle time, folded", signFold, (b) => b.jobs.busyTimes().list.length > 1],
   ["device memory in use, or RSS", signLine(18, 8, "device"), (b) => b.samples.lines.size],
-  ["torch: allocated", signLine(20, 12, "torch"), (b) => b.samples.devices("torch_allocated").length],
-  ["torch: reserved", signLine(18, 6, "reserved"), (b) => b.samples.devices("torch_reserved").length],
+  ["torch: allocated", signLine(20, 12, "torch"), (b) => b.samples.has("torch_allocated")],
+  ["torch: reserved", signLine(18, 6, "reserved"), (b) => b.samples.has("torch_reserved")],
 ];
 
 class Legend {

@@ -1,5 +1,6 @@
 // Memory below the lanes, on the same time axis: the device's use filled, torch's share as a line,
-// the device's size dashed; one row per GPU. Without a GPU the process's RSS, and why.
+// the device's size dashed; one row per GPU. Without a GPU the process's RSS, and why. Each place
+// where jobs of the view ran (this kernel, real workers, a pod) has rows of its own.
 
 const MEMORY_ROW_PX = { 1: 132, 2: 96, 3: 72, 4: 72 };
 const MEMORY_ROW_MANY_PX = 48;
@@ -7,32 +8,45 @@ const SAMPLE_HOLE_S = 1.5; // the sampler rests when no job runs: no line across
 
 const NEAR_S = 0.3; // a short job may lie between two samples
 
-/** Rows to draw: [{device, lines: [{line, role}], label, low, high, total}]. */
-function memoryRows(samples, reason, list) {
-  const gpus = samples.devices("vram");
-  const torchOnly = gpus.length ? [] : samples.devices("torch_allocated");
+/** Rows to draw: [{place, device, lines: [{line, role}], label, low, high, total, reason}]. */
+function memoryRows(samples, names, reason, list) {
+  const places = names.places.map((name, place) => ({ name, place })).filter(({ name }, at) => !at || names.targets.includes(name));
+  const rows = places.flatMap(({ place }) => placeRows(samples, place, place ? "" : reason, list));
+  const alone = rows.every((row) => !row.place);
+  for (const row of rows) if (!alone) row.label += `, ${placeName(names.places[row.place])}`;
+  return rows;
+}
+
+/** Whose memory it is, in words. */
+function placeName(target) {
+  return { local: "this kernel", process: "worker processes" }[target] ?? target;
+}
+
+function placeRows(samples, place, reason, list) {
+  const gpus = samples.devices("vram", place);
+  const torchOnly = gpus.length ? [] : samples.devices("torch_allocated", place);
   const rows = [];
   for (const device of gpus.length ? gpus : torchOnly) {
-    const used = samples.line("vram", device);
-    const torch = samples.line("torch_allocated", device);
-    const held = samples.line("torch_reserved", device);
+    const used = samples.line("vram", device, place);
+    const torch = samples.line("torch_allocated", device, place);
+    const held = samples.line("torch_reserved", device, place);
     const lines = [];
     if (used) lines.push({ line: used, role: "device", name: "device used" });
     if (held) lines.push({ line: held, role: "reserved", name: "torch reserved" });
     if (torch) lines.push({ line: torch, role: "torch", name: "torch allocated" });
     const total = used ? used.total : NaN;
     const high = Number.isFinite(total) ? total : niceMemory(largest(lines, list));
-    rows.push({ device, lines, label: `GPU ${device}`, low: 0, high, total, reason: "" });
+    rows.push({ place, device, lines, label: `GPU ${device}`, low: 0, high, total, reason: "" });
   }
   if (rows.length) return rows;
-  const rss = samples.line("rss", -1);
+  const rss = samples.line("rss", -1, place);
   if (!rss || !rss.n) return [];
   const [least, most] = extremes(rss, list);
   if (most < least) return [];
   const span = Math.max(16, (most - least) * 1.25);
   const low = Math.max(0, Math.floor((most + least) / 2 - span / 2));
   const lines = [{ line: rss, role: "device", name: "RSS" }];
-  return [{ device: -1, lines, label: "RSS", low, high: low + span, total: NaN, reason }];
+  return [{ place, device: -1, lines, label: "RSS", low, high: low + span, total: NaN, reason }];
 }
 
 /** Least and most of a line while a job of this view waited or ran: other handlers' jobs do not count. */

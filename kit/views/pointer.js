@@ -284,7 +284,7 @@ function memoryAt(rows, time) {
     for (const { line, role, name } of row.lines) {
       const used = usedAt(line, time);
       if (!Number.isFinite(used)) continue;
-      if (row.device < 0) parts.push(`RSS ${memory(used)}`);
+      if (row.device < 0) parts.push(rows.length > 1 ? memory(used) : `${row.label} ${memory(used)}`);
       else parts.push(role === "device" ? `${memory(used)} used` : `${name} ${memory(used)}`);
     }
     if (parts.length) texts.push(`${rows.length > 1 ? `${row.label}: ` : ""}${parts.join(", ")}`);

@@ -123,7 +123,7 @@ class Timeline {
   }
 
   measure(list) {
-    const { jobs, samples, spans, reason, versions } = this.board;
+    const { jobs, samples, spans, names, reason, versions } = this.board;
     const width = this.wide - GUTTER_PX - 8;
     const lanes = jobs.laneList();
     const lanePx = lanes.length > 6 ? LANE_NARROW_PX : LANE_PX;
@@ -133,8 +133,8 @@ class Timeline {
     const lanesEnd = lanesTop + shown * lanePx;
     const queueEnd = lanesEnd + (jobs.waiting.size ? QUEUE_LANE_PX : 0);
     const memoryTop = queueEnd + (versions.length ? EDIT_ROW_PX : 6);
-    const key = `${samples.version} ${list.length} ${reason}`;
-    if (this.rows.key !== key) this.rows = { key, list: memoryRows(samples, reason, list) };
+    const key = `${samples.version} ${list.length} ${names.targets.length} ${reason}`;
+    if (this.rows.key !== key) this.rows = { key, list: memoryRows(samples, names, reason, list) };
     const rows = this.rows.list;
     const memoryPx = memoryHeight(rows, this.free - memoryTop - rows.length * 4 - FOOT_PX);
     const height = memoryTop + memoryPx + rows.length * 4 + FOOT_PX;

@@ -33,6 +33,11 @@ STATE_COLOURS = {
 }
 
 
+def place_name(target: str) -> str:
+    """Whose memory a target's is: ``this kernel``, ``worker processes``, or the pod's name."""
+    return {"local": "this kernel", "process": "worker processes"}.get(target, target)
+
+
 def duration(ms: float | None) -> str:
     """A duration in ms: ``0.42 ms``, ``12 ms``, ``2.21 s``, ``3 min 5 s``; ``–`` for None and NaN."""
     if ms is None or not math.isfinite(ms):

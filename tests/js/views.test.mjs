@@ -155,6 +155,34 @@ test("samples stay bounded and keep their peak", () => {
   assert.equal(line.time[line.n - 1], T + 199_999);
 });
 
+test("each place has memory rows of its own, named where that is not plain", () => {
+  const samples = new kit.Samples();
+  const put = (place, kind, device, used, total = NaN) => {
+    const data = new DataView(new ArrayBuffer(kit.SAMPLE_BYTES));
+    data.setFloat64(0, T, true);
+    data.setUint8(8, kind);
+    data.setInt8(9, device);
+    data.setUint8(10, place);
+    data.setFloat32(12, used, true);
+    data.setFloat32(16, total, true);
+    samples.read(data);
+  };
+  const busy = [{ from: T, to: T + 1 }];
+  const rows = (targets) => kit.memoryRows(samples, { targets, places: ["local", "pod:there", "process"] }, "why", busy);
+  put(0, 3, -1, 300);
+  assert.deepEqual(rows(["local"]).map((row) => [row.label, row.reason]), [["RSS", "why"]]);
+  put(1, 3, -1, 900);
+  put(1, 0, 0, 5000, 24576);
+  put(2, 3, -1, 700);
+  const all = rows(["local", "pod:there", "process"]);
+  assert.deepEqual(all.map((row) => row.label), ["RSS, this kernel", "GPU 0, pod:there", "RSS, worker processes"]);
+  assert.deepEqual(all.map((row) => row.lines[0].line.used[0]), [300, 5000, 700]);
+  assert.deepEqual(all.map((row) => row.reason), ["why", "", ""]);
+  // jobs of this view never ran on the pod: another handler's did
+  assert.deepEqual(rows(["local"]).map((row) => row.label), ["RSS"]);
+  assert.deepEqual(kit.memoryAt(all, T + 0.1), ["RSS, this kernel: 300 MiB", "GPU 0, pod:there: 4.9 GiB used", "RSS, worker processes: 700 MiB"]);
+});
+
 test("memory at an instant is a reading that is near", () => {
   const line = { n: 3, time: [T, T + 1, T + 10], used: [1, 2, 3] };
   assert.equal(kit.usedAt(line, T + 0.5), 1);

@@ -181,7 +181,8 @@ def test_memory_of_the_pod_is_on_this_timeline(shared: Desk) -> None:
 
     def within() -> list[object]:
         found = shared.session.store.samples(session=shared.session.session_id)
-        return [s for s in found if row.started_at - 0.1 <= s.time <= row.ended_at + 0.1]
+        own = [s for s in found if s.target == shared.pods[0].name]
+        return [s for s in own if row.started_at - 0.1 <= s.time <= row.ended_at + 0.1]
 
     assert len(until(lambda: len(within()) >= 5 and within(), "samples")) >= 5
     assert before <= row.started_at <= row.ended_at <= time.time()

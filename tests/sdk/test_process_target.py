@@ -141,6 +141,8 @@ def test_the_memory_of_a_worker_is_measured_and_called_sampled(kernel: Kernel) -
     assert before > 20 * 2**20, "a worker with runpod in it"
     assert 140 * 2**20 < peak - before < 220 * 2**20
     assert after < peak
+    read = kernel.run("told = kit.samples().groupby('target').used_mib.max().to_dict()")
+    assert read["process"] * 2**20 > before, "the workers have a line of their own"
     freed, again = kernel.run(
         "freed = kit.free(); told = [repr(freed), kit.run('again').result(60)['x']]"
     )

@@ -37,14 +37,11 @@ class Hooks:
         A new job key.
     samples : callable
         Keeps memory readings of the pod.
-    gpus : callable
-        How many GPUs this machine has: the pod's are numbered after them.
     """
 
     cells: Callable[[], Sequence[Cell]]
     key: Callable[[], JobKey]
     samples: Callable[[Sequence[Sample]], None]
-    gpus: Callable[[], int]
 
 
 @dataclass(slots=True)

@@ -368,25 +368,21 @@ class PodTarget:
             self.setups.heard(event)
 
     def _ours(self, data: Data) -> Data:
-        """Without the keys that this machine knows, and with GPUs as they are numbered here."""
+        """Without the keys that this machine knows."""
         if isinstance(data, Log):
             return replace(data, text=redact(data.text))
         if isinstance(data, Ended):
-            memory = tuple(replace(use, device=self._device(use.device)) for use in data.memory)
             error = data.error
             if error is not None:
                 error = replace(
                     error, message=redact(error.message), traceback=redact(error.traceback)
                 )
-            return replace(data, memory=memory, error=error)
+            return replace(data, error=error)
         return data
-
-    def _device(self, device: int) -> int:
-        return device if device < 0 else device + self._hooks.gpus()
 
     def _sampled(self, letter: Letter) -> None:
         samples = [
-            Sample(self._local(at), kind, self._device(device), used, total, utilization)
+            Sample(self._local(at), kind, device, used, total, utilization, self.name)
             for at, kind, device, used, total, utilization in letter.head
         ]
         with contextlib.suppress(KitError):  # a chart with a gap is better than no jobs

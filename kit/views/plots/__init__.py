@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from kit.errors import UsageError
 from kit.events import Chunk, JobState
-from kit.views.plots.device import Line, Peak, devices_of, draw_memory, lines_of
+from kit.views.plots.device import Line, Peak, Place, draw_memory, lines_of, places_of
 from kit.views.plots.lanes import Run, draw_lanes, lanes_of
 from kit.views.plots.setup import Setup, lanes_in, setups_of
 from kit.views.plots.timeaxis import TimeAxis, text_pt
@@ -102,7 +102,7 @@ def timeline(
     lines: list[Line] = []
     if ax is None or not isinstance(ax, Axes):
         samples = store.samples(since=first - AROUND_S, until=last + AROUND_S, session=session)
-        lines = lines_of(samples_beside(samples, axis))
+        lines = lines_of(samples_beside(samples_of(samples, runs), axis))
     figure, jobs_ax, memory_axes = _axes(ax, len(lanes) + lanes_in(setups), lines)
     edits = edits_of(store, runs, session)
     several = len({run.row.handler for run in runs}) > 1
@@ -266,12 +266,18 @@ def samples_beside(samples: Sequence[Sample], axis: TimeAxis) -> list[Sample]:
 
 def peaks_of(runs: Sequence[Run]) -> list[Peak]:
     return [
-        Peak(use.device, run.started, run.end, use.peak)
+        Peak(Place(run.row.target, use.device), run.started, run.end, use.peak)
         for run in runs
         for use in run.row.memory
-        # a worker process has a memory of its own, which is not the one that is drawn
-        if use.own and run.started is not None and (use.device >= 0 or run.row.target == "local")
+        # what is drawn of worker processes is their sum, and a job's peak that of its own process
+        if use.own and run.started is not None and run.row.target != "process"
     ]
+
+
+def samples_of(samples: Sequence[Sample], runs: Sequence[Run]) -> list[Sample]:
+    """Those of this kernel, and of other targets where one of these jobs ran."""
+    targets = {"local", *(run.row.target for run in runs)}
+    return [sample for sample in samples if sample.target in targets]
 
 
 def edits_of(store: Store, runs: Sequence[Run], session: str | None) -> list[HandlerVersion]:
@@ -317,7 +323,7 @@ def _axes(
 
 
 def _memory_rows(lines: Sequence[Line]) -> int:
-    devices = len(devices_of(lines))
+    devices = len(places_of(lines))
     return devices if 1 <= devices <= MAX_ROWS else 1
 
 
@@ -331,10 +337,13 @@ def _draw_devices(
     if len(axes) == 1:
         draw_memory(axes[0], lines, axis, reason=reason, peaks=peaks)
         return
-    for ax, device in zip(axes, devices_of(lines), strict=True):
-        own = [line for line in lines if line.device == device]
-        # one legend for all: their lines are the same
-        draw_memory(ax, own, axis, reason=reason, peaks=peaks, heading=ax is axes[0])
+    places = places_of(lines)
+    for ax, place in zip(axes, places, strict=True):
+        own = [line for line in lines if line.place == place]
+        # one legend for all GPUs: their lines are the same
+        heading = ax is axes[0] or (place.device < 0) != (places[0].device < 0)
+        title = place.title(places)
+        draw_memory(ax, own, axis, reason=reason, peaks=peaks, heading=heading, title=title)
 
 
 def _empty(ax: Axes | Sequence[Axes] | None, sentence: str) -> Figure:

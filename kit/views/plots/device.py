@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -16,6 +16,7 @@ from kit.events import Sample
 from kit.views.plots.legend import legend_above
 from kit.views.plots.look import Look
 from kit.views.plots.timeaxis import TimeAxis, text_pt, width_pt
+from kit.views.words import place_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +34,32 @@ _PEAK = "a job's own peak"
 HOLE_S = 1.5
 
 
+class Place(NamedTuple):
+    """A device of a target: a GPU by its number there, -1 for the process."""
+
+    target: str
+    device: int
+
+    def title(self, places: Sequence[Place]) -> str:
+        """Its name among others: ``RSS``, ``GPU 1``; with whose it is where that is not plain."""
+        name = "RSS" if self.device < 0 else f"GPU {self.device}"
+        alone = all(place.target == "local" for place in places)
+        return name if alone else f"{name}, {place_name(self.target)}"
+
+
 @dataclass(frozen=True)
 class Line:
-    """The readings of one kind on one device, in order of time."""
+    """The readings of one kind on one device of one target, in order of time."""
 
     kind: str
     device: int
     samples: tuple[Sample, ...]
+    target: str = "local"
+
+    @property
+    def place(self) -> Place:
+        """The device, and whose it is."""
+        return Place(self.target, self.device)
 
     def clipped(self, axis: TimeAxis) -> list[list[tuple[float, float]]]:
         """Points to draw: each piece cut at the breaks of the axis, where there is no room for it."""
@@ -67,29 +87,31 @@ class Line:
 class Peak:
     """The highest use of one device by one job that ran alone."""
 
-    device: int
+    place: Place
     start: float
     end: float
     used_bytes: int
 
 
 def lines_of(samples: Sequence[Sample]) -> list[Line]:
-    """Lines to draw: those of the GPUs if there are any, else that of the process."""
-    gpu = [sample for sample in samples if sample.device >= 0]
-    chosen = gpu or [sample for sample in samples if sample.kind == "rss"]
-    lines: dict[tuple[int, str], list[Sample]] = {}
-    for sample in chosen:
-        lines.setdefault((sample.device, sample.kind), []).append(sample)
+    """Lines to draw: of each target those of its GPUs if there are any, else that of its process."""
+    with_gpu = {sample.target for sample in samples if sample.device >= 0}
+    lines: dict[tuple[str, int, str], list[Sample]] = {}
+    for sample in samples:
+        if sample.device >= 0 or sample.target not in with_gpu:
+            lines.setdefault((sample.target, sample.device, sample.kind), []).append(sample)
     order = list(KINDS)
+    # this kernel first, then the others by name
+    ranked = sorted(lines, key=lambda at: (at[0] != "local", at[0], at[1], order.index(at[2])))
     return [
-        Line(kind, device, tuple(sorted(lines[device, kind], key=lambda sample: sample.time)))
-        for device, kind in sorted(lines, key=lambda each: (each[0], order.index(each[1])))
+        Line(kind, device, tuple(sorted(lines[target, device, kind], key=_time_of)), target)
+        for target, device, kind in ranked
     ]
 
 
-def devices_of(lines: Sequence[Line]) -> list[int]:
-    """Numbers of the devices that have a line, -1 for the process."""
-    return sorted({line.device for line in lines})
+def places_of(lines: Sequence[Line]) -> list[Place]:
+    """The devices that have a line, in the order of the lines."""
+    return list(dict.fromkeys(line.place for line in lines))
 
 
 def draw_memory(
@@ -100,8 +122,12 @@ def draw_memory(
     reason: str | None,
     peaks: Sequence[Peak] = (),
     heading: bool = True,
+    title: str | None = None,
 ) -> None:
-    """Draw lines of one device, or of several into one axes; without any, say why."""
+    """Draw lines of one device, or of several into one axes; without any, say why.
+
+    ``title`` is what the device is called; None: where one axes has them all.
+    """
     look = Look.of(ax)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
@@ -119,9 +145,9 @@ def draw_memory(
             wrap=True,
         )
         return
-    process = lines[0].kind == "rss"
-    devices = devices_of(lines)
-    shown = [peak for peak in peaks if peak.device in devices]
+    process = all(line.kind == "rss" for line in lines)
+    places = places_of(lines)
+    shown = [peak for peak in peaks if peak.place in places]
     highest = max(
         *(sample.used_bytes for line in lines for sample in line.samples),
         *(peak.used_bytes for peak in shown),
@@ -132,7 +158,7 @@ def draw_memory(
     bottom, top = limits_of(lowest, highest, totals, process=process)
     unit, unit_name = (GIB, "GiB") if top - bottom >= 4 * GIB or top >= 8 * GIB else (MIB, "MiB")
     for line in lines:
-        _draw_line(ax, line, axis, look, several=len(devices) > 1, base=bottom)
+        _draw_line(ax, line, axis, look, places, base=bottom)
     for total in sorted(totals):
         ax.axhline(
             total,
@@ -145,24 +171,30 @@ def draw_memory(
     _draw_peaks(ax, shown, axis)
     ax.set_ylim(bottom, top)
     _scale(ax, unit, bottom, top)
-    name = "RSS" if process else f"GPU {devices[0]}" if len(devices) == 1 else "VRAM"
+    one = places[0] if len(places) == 1 else None
+    name = f"GPU {one.device}" if one is not None and one.device >= 0 else "VRAM"
+    if process or one is None:
+        name = "RSS" if process else "memory" if any(p.device < 0 for p in places) else name
+    if title is not None and "," in title:
+        name = title.replace(", ", "\n", 1)
     ax.set_ylabel(f"{name} ({unit_name})")
     if heading:
-        _head(ax, reason, process=process)
+        _head(ax, reason, places, process=process)
 
 
 def _draw_line(
-    ax: Axes, line: Line, axis: TimeAxis, look: Look, *, several: bool, base: float
+    ax: Axes, line: Line, axis: TimeAxis, look: Look, places: Sequence[Place], *, base: float
 ) -> None:
-    name = KINDS[line.kind]
+    name, several = KINDS[line.kind], len(places) > 1
     if several:
-        name = f"GPU {line.device} {name}"
+        title = line.place.title(places)
+        name = title.replace("RSS", name) if line.device < 0 else f"{title} {name}"
     whole = line.kind in ("vram", "rss")
     colour = look.device if whole else look.torch
     # devices in one axes differ by their dashes, so that colour goes on meaning the kind
     style: Any = "-" if line.kind != "torch_reserved" else (0, (2, 1.5))
-    if several and line.device > 0:
-        style = (0, (6, 1.5) + (1, 1.5) * min(line.device, 3))
+    if several and (at := places.index(line.place)):
+        style = (0, (6, 1.5) + (1, 1.5) * min(at, 3))
     for points in line.clipped(axis):
         xs, ys = [x for x, _ in points], [used for _, used in points]
         if whole and not several:
@@ -177,6 +209,15 @@ def _draw_line(
             label=name,
         )
         name = "_nolegend_"
+
+
+def whose(target: str, reason: str) -> str:
+    """The process whose memory is shown, and for this kernel why it is no GPU's."""
+    if target == "local":
+        return f"Memory of this process. {reason}"
+    return (
+        f"Memory of the process on {target}." if target != "process" else "Memory of the workers."
+    )
 
 
 def _draw_peaks(ax: Axes, peaks: Sequence[Peak], axis: TimeAxis) -> None:
@@ -246,13 +287,13 @@ def _scale(ax: Axes, unit: int, bottom: float, top: float) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g}"))
 
 
-def _head(ax: Axes, reason: str | None, *, process: bool) -> None:
+def _head(ax: Axes, reason: str | None, places: Sequence[Place], *, process: bool) -> None:
     """The legend; over the memory of the process, why it is not that of a GPU."""
     handles, names = ax.get_legend_handles_labels()
-    if not process:
+    if not process or len(places) > 1:
         legend_above(ax, handles, names)
         return
-    sentence = f"Memory of this process. {reason or 'No VRAM was recorded.'}"
+    sentence = whose(places[0].target, reason or "No VRAM was recorded.")
     room = int(width_pt(ax) / (0.5 * text_pt("small")))
     ax.set_title(textwrap.fill(sentence, max(20, room)), loc="left", fontsize="small")
     caps = [handle for handle, name in zip(handles, names, strict=True) if name == _PEAK]

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import UsageError
-from kit.views.plots import AROUND_S, edits_of, peaks_of, runs_of, samples_beside, setups_beside
+from kit.views.plots import (
+    AROUND_S,
+    edits_of,
+    peaks_of,
+    runs_of,
+    samples_beside,
+    samples_of,
+    setups_beside,
+)
 from kit.views.plots.device import lines_of
 from kit.views.plots.lanes import lanes_of
 from kit.views.plots.timeaxis import TimeAxis
@@ -121,7 +129,7 @@ def _figure(
             lanes=lanes_of(runs),
             setups=setups,
             edits=edits_of(store, runs, session),
-            lines=lines_of(samples_beside(samples, axis)),
+            lines=lines_of(samples_beside(samples_of(samples, runs), axis)),
             peaks=peaks_of(runs),
             anchors=anchors_of(rows),
             reason=reason,

@@ -13,12 +13,12 @@ from html import escape
 from kit.events import JobState
 from kit.handler import HandlerVersion
 from kit.views import codec
-from kit.views.plots.device import KINDS, Line, Peak, devices_of, limits_of
+from kit.views.plots.device import KINDS, Line, Peak, Place, limits_of, places_of, whose
 from kit.views.plots.lanes import Lane, Run
 from kit.views.plots.setup import Setup, lanes_in
 from kit.views.plots.timeaxis import TimeAxis, clock
 from kit.views.report.markup import CLASSES, line
-from kit.views.words import STATE_WORDS, duration, memory
+from kit.views.words import STATE_WORDS, duration, memory, place_name
 
 _LANE_PX, _BAR_PX, _TOP_PX = 30, 18, 5
 _MEMORY_PX, _AXIS_PX = 104, 22
@@ -56,13 +56,16 @@ class Scene:
 def figure_html(scene: Scene) -> str:
     """The legend, the lanes, the memory of each device, and the axis below them."""
     parts = [_legend(scene), '<div class="figure">', _lanes(scene)]
-    devices = devices_of(scene.lines)
-    for device in devices:
-        parts.append(_memory(scene, device))
+    places = places_of(scene.lines)
+    for place in places:
+        parts.append(_memory(scene, place))
     parts.append(_axis(scene))
-    if -1 in devices or not devices:
-        what = "Memory of this process. " if devices else "No memory was recorded. "
-        parts.append(f'<p class="why">{what}{line(scene.reason or "", 400)}</p>')
+    reason = scene.reason or ""
+    said = [whose(place.target, reason) for place in places if place.device < 0]
+    if not places:
+        said = [f"No memory was recorded. {reason}"]
+    if said:
+        parts.append(f'<p class="why">{line(" ".join(said), 800)}</p>')
     parts.append("</div>")
     return "".join(parts)
 
@@ -221,15 +224,15 @@ def _axis(scene: Scene) -> str:
 # -- memory -----------------------------------------------------------------------------------------
 
 
-def _memory(scene: Scene, device: int) -> str:
+def _memory(scene: Scene, device: Place) -> str:
     place = _Place(scene.axis)
-    lines = [one for one in scene.lines if one.device == device]
-    peaks = [peak for peak in scene.peaks if peak.device == device]
+    lines = [one for one in scene.lines if one.place == device]
+    peaks = [peak for peak in scene.peaks if peak.place == device]
     samples = [sample for one in lines for sample in one.samples]
     totals = {s.total_bytes for s in samples if s.total_bytes}
     highest = max(*(s.used_bytes for s in samples), *(peak.used_bytes for peak in peaks), 0)
     lowest = min(s.used_bytes for s in samples)
-    bottom, top = limits_of(lowest, highest, totals, process=device < 0)
+    bottom, top = limits_of(lowest, highest, totals, process=device.device < 0)
     high = _MEMORY_PX
 
     def y(used: float) -> float:
@@ -267,9 +270,12 @@ def _memory(scene: Scene, device: int) -> str:
         f'<svg class="memory" viewBox="0 0 1000 {high}" width="100%" height="{high}" '
         f'preserveAspectRatio="none">{"".join(paths)}</svg>'
     )
-    name = "Process" if device < 0 else f"GPU {device}"
-    drawn = _svg(high, "".join(shapes) + inner, f"{name} memory over the same time")
-    head = f'<div></div><h3 style="margin-top:16px">{name} memory</h3>'
+    name = "Process" if device.device < 0 else f"GPU {device.device}"
+    title = f"{name} memory"
+    if any(one.target != "local" for one in scene.lines):
+        title += f", {place_name(device.target)}"
+    drawn = _svg(high, "".join(shapes) + inner, f"{title} over the same time")
+    head = f'<div></div><h3 style="margin-top:16px">{escape(title)}</h3>'
     return f'{head}<div class="names" style="height:{high}px">{"".join(labels)}</div>{drawn}'
 
 
