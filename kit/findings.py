@@ -47,6 +47,7 @@ CATALOGUE = {
     "K234": "an exception that keeps memory alive",
     "K235": "a forgotten breakpoint()",
     "K236": "a name that is made only on a pod",
+    "K237": "the handler took away or changed its job's `id`",
 }
 
 
@@ -135,6 +136,16 @@ def speechless(name: str, second: str) -> Finding:
         f"{name} raises {second} when it is asked for its text: RunPod's worker breaks while it "
         "writes the error down and posts nothing; the client waits until the execution timeout.",
         remedy="Give the exception a __str__ that works.",
+    )
+
+
+def astray(taken: bool) -> Finding:
+    how = "took `id` out of" if taken else "changed `id` in"
+    return Finding(
+        "K237",
+        f"The handler {how} its job. RunPod's worker addresses the result by it, so nothing arrives "
+        "for this job; the client waits until the execution timeout.",
+        remedy="Read job['id'] and leave it there; change a copy, dict(job), if you must.",
     )
 
 

@@ -12,6 +12,7 @@ run to their own end first. Code that catches ``BaseException`` in a loop never 
 from __future__ import annotations
 
 import ctypes
+import inspect
 import threading
 import time
 import types
@@ -85,7 +86,14 @@ class Guard:
         can be stopped like a sync one. ``step_took`` hears of every step's seconds.
         """
         if not hasattr(awaitable, "send"):
-            awaitable = awaitable.__await__()
+            inner = awaitable.__await__()
+            # in the words of ``await`` itself
+            if inspect.iscoroutine(inner):
+                raise TypeError("__await__() returned a coroutine")
+            if not hasattr(inner, "__next__"):
+                kind = type(inner).__name__
+                raise TypeError(f"__await__() returned non-iterator of type '{kind}'")
+            awaitable = inner
         return _drive(self, key, awaitable, step_took)
 
 

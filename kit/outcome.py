@@ -15,7 +15,7 @@ from kit.errors import PayloadError
 from kit.events import ErrorInfo, EventKind, Finding
 from kit.guard import Guard
 from kit.handler import Handler
-from kit.payload import encode, size_findings
+from kit.payload import encode, is_plain, size_findings
 from kit.secret import redact
 from kit.trace import trace
 
@@ -60,6 +60,7 @@ class Run:
 
     handler: Handler
     key: str
+    job_id: str
     job: dict[str, Any]
     emit: Emit
     guard: Guard | None
@@ -83,12 +84,12 @@ class Run:
         return await self.guard.drive(self.key, awaitable, self.step_took)
 
 
-def finish(this: Run, result: dict[str, Any], error: ErrorInfo | None) -> Outcome:
+def finish(result: dict[str, Any], error: ErrorInfo | None) -> Outcome:
     """Encode the final body as ``rp_http`` would, or say why nothing would arrive."""
     try:
         done = encode(result)
     except PayloadError as fault:
-        return _unsendable(this, result, fault)
+        return _unsendable(result, fault)
     notes = (*done.findings, *size_findings(done.size_bytes, "output"))
     kind = EventKind.FAILED if "error" in result else EventKind.COMPLETED
     if kind is EventKind.FAILED and error is None:
@@ -96,31 +97,15 @@ def finish(this: Run, result: dict[str, Any], error: ErrorInfo | None) -> Outcom
     return Outcome(kind, done.text, error, None, notes)
 
 
-def _unsendable(this: Run, result: dict[str, Any], fault: PayloadError) -> Outcome:
-    if fault.code == "nan":
+def _unsendable(result: dict[str, Any], fault: PayloadError) -> Outcome:
+    if fault.code == "nan" and (done := text_with_nan(result)) is not None:
         note = Finding(
             "K106",
             f"{fault} The worker posts it as it is, which is not JSON: the client cannot read it.",
             fault.path,
             "Replace it before returning, e.g. with None.",
         )
-        try:
-            done: str | None = _json_text(result)
-        except (TypeError, ValueError, RecursionError):
-            done = None
         return Outcome(EventKind.FAILED, done, as_error(fault), str(fault), (note,))
-    try:
-        # The worker formats the whole output into its log before it sends, inside the same `try`
-        # as the handler: a nesting too deep or a number too long fails there, as an error it posts.
-        f"{result.get('output')}"
-    except Exception as exc:
-        exc.__context__ = None  # our own fault; the worker has none
-        if (silent := speechless(exc)) is not None:
-            return silent
-        body, error = failure(exc, this)
-        if this.handler.options.refresh_worker:
-            body["stopPod"] = True
-        return Outcome(EventKind.FAILED, encode(body).text, error)
     kind = _generator_name(result.get("output"))
     note = (
         findings.generator_returned(kind)
@@ -134,6 +119,68 @@ def _unsendable(this: Run, result: dict[str, Any], fault: PayloadError) -> Outco
         )
     )
     return Outcome(EventKind.FAILED, None, as_error(fault), str(fault), (note,))
+
+
+def text_with_nan(value: Any) -> str | None:
+    """JSON text in which NaN and Infinity stand as they are; None where the worker posts nothing."""
+    try:
+        text = _json_text(value)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text
+
+
+def nan_posted(what: str, fault: PayloadError) -> Finding:
+    """NaN or Infinity in something that is posted while the job runs."""
+    sentence = f"{what}: {fault} It is posted as it is, which no client can read."
+    return Finding("K106", sentence, fault.path, "Replace it before, e.g. with None.")
+
+
+def logged(value: Any) -> None:
+    """Write a value as the worker does into its log; raises what the value's own code raises there.
+
+    A nesting too deep and a number too long fail there too.
+    """
+    if not is_plain(value):
+        f"{value}"
+
+
+def unlogged(value: Any, what: str) -> Outcome | None:
+    """The worker logs a dict around the value once more, where nobody catches what that raises."""
+    if getattr(type(value), "__str__", None) is object.__str__ or is_plain(
+        value
+    ):  # then the first time was the same
+        return None
+    try:
+        repr(value)
+    except Exception as exc:
+        return broken(exc, what)
+    return None
+
+
+def broken(exc: Exception, what: str) -> Outcome:
+    """An exception that escapes the worker while it looks at ``what``: nothing more is posted."""
+    note = Finding(
+        "K110",
+        f"{type(exc).__name__} is raised while RunPod's worker looks at {what}, where nobody catches "
+        "it: it posts nothing more for this job; the client waits until the execution timeout.",
+        remedy="Return plain dicts, lists, text and numbers; `error` is a text.",
+    )
+    error = ErrorInfo(str(type(exc)), note.sentence, trace(exc))
+    return Outcome(EventKind.FAILED, None, error, note.sentence, (note,))
+
+
+def astray(this: Run) -> Outcome | None:
+    """The worker reads the job's id again for every post: without it, or with another, none arrives."""
+    try:
+        id = this.job.get("id")
+        if id == this.job_id:
+            return None
+    except Exception:  # what a handler put there cannot even be compared
+        id = ""
+    note = findings.astray(id is None)
+    return Outcome(EventKind.FAILED, None, ErrorInfo("", note.sentence), note.sentence, (note,))
 
 
 def as_error(fault: PayloadError) -> ErrorInfo:

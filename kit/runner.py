@@ -17,7 +17,19 @@ from kit import findings
 from kit.events import ErrorInfo, Finding
 from kit.guard import Guard, Stop
 from kit.handler import Handler
-from kit.outcome import Emit, Outcome, Run, error_text, escaped, failure, finish, speechless
+from kit.outcome import (
+    Emit,
+    Outcome,
+    Run,
+    astray,
+    error_text,
+    escaped,
+    failure,
+    finish,
+    logged,
+    speechless,
+    unlogged,
+)
 from kit.streaming import stream
 
 __all__ = ["Emit", "Outcome", "run"]
@@ -52,11 +64,12 @@ async def run(
         ``SystemExit``, becomes an outcome.
     """
     job = {"id": job_id, **_loads(request)}
-    this = Run(handler, key, job, emit, guard)
+    this = Run(handler, key, job_id, job, emit, guard)
     if handler.kind.streams:
         outcome = await stream(this)
     else:
         outcome = await _single(this)
+    outcome = astray(this) or outcome
     if _changed(job, request):
         this.notes.append(findings.input_changed())
     if this.longest_step_s > _BLOCKED_S and not handler.kind.blocks:
@@ -93,6 +106,8 @@ async def _single(this: Run) -> Outcome:
         returned = this.call(this.handler.function, this.job)
         if inspect.isawaitable(returned):
             returned = await this.drive(returned)
+        logged(returned)
+        unfit = unlogged(returned, "the output")
         _remark_on(returned, this.notes)
         if isinstance(returned, dict):
             message = returned.pop("error", None)
@@ -109,6 +124,8 @@ async def _single(this: Run) -> Outcome:
             result.pop("output")
             if not result:
                 this.notes.append(findings.empty_output())
+        if unfit is not None:
+            return unfit
     except Exception as exc:
         if (silent := speechless(exc)) is not None:
             return silent
@@ -119,7 +136,7 @@ async def _single(this: Run) -> Outcome:
         return escaped(exc)
     if this.handler.options.refresh_worker:
         result["stopPod"] = True
-    return finish(this, result, error)
+    return finish(result, error)
 
 
 def _is_empty(result: dict[str, Any], notes: list[Finding]) -> bool:
@@ -135,18 +152,23 @@ def _is_empty(result: dict[str, Any], notes: list[Finding]) -> bool:
 def _remark_on(returned: Any, notes: list[Finding]) -> None:
     if not isinstance(returned, dict):
         return
-    if "error" in returned:
-        value = returned["error"]
+    # dict's own methods: those of a subclass are the handler's code, which the worker does not run
+    if dict.__contains__(returned, "error"):
+        value = dict.__getitem__(returned, "error")
         if not isinstance(value, str):
             notes.append(
                 findings.error_not_text(value) if _truth(value) else findings.falsy_error(value)
             )
         elif not value:
             notes.append(findings.falsy_error(value))
-    elif returned.get("errors"):
+    elif _truth(dict.get(returned, "errors")):
         notes.append(findings.error_unnoticed("errors"))
-    elif str(returned.get("status", "")).lower() in ("error", "failed"):
+    elif _is_failure(dict.get(returned, "status")):
         notes.append(findings.error_unnoticed("status"))
+
+
+def _is_failure(status: Any) -> bool:
+    return isinstance(status, str) and str.lower(status) in ("error", "failed")
 
 
 def _truth(value: Any) -> bool:

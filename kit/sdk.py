@@ -60,10 +60,18 @@ class SdkHook:
         own = types.FunctionType(progress.__code__, progress.__globals__, progress.__name__)
 
         def report(job: Any, value: Any) -> None:
-            if not self._on_progress(job, value):
+            # What its first line cannot write down fails there, in the handler's own thread.
+            if not (_can_be_told(job, value) and self._on_progress(job, value)):
                 own(job, value)
 
         self._undo.append(_swap(progress, _progress, "__kit_progress__", report))
+
+
+def _can_be_told(job: Any, value: Any) -> bool:
+    try:
+        return bool(f"{job['id']} {value}")
+    except Exception:
+        return False
 
 
 def _start(config):  # type: ignore[no-untyped-def]  # pragma: no cover - runs as runpod's code

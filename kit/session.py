@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import json
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -283,13 +284,14 @@ class Session:
         worker, entry = self._worker, JOB.get()
         if worker is None:  # no job has run yet
             return False
-        if not isinstance(entry, Entry):
-            id = job.get("id") if isinstance(job, dict) else None
+        ours, id = isinstance(entry, Entry), job.get("id") if isinstance(job, dict) else None
+        if not isinstance(entry, Entry) or entry.id != id:
             entry = next((e for e in worker.running() if e.id == id), None)
-        if entry is None:
-            return False
-        report_progress(worker, entry, value)
-        return True
+        if entry is not None:
+            report_progress(worker, entry, value)
+        elif ours:
+            sys.stdout.write(f"progress_update: no job {id} runs here; the update was dropped.\n")
+        return ours or entry is not None
 
     def _sinks(self) -> list[Entry]:
         # what this process writes is never of a job that runs in another

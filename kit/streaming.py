@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import types
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,7 +15,21 @@ from kit.errors import PayloadError
 from kit.events import ErrorInfo, EventKind, Finding
 from kit.guard import Stop
 from kit.handler import HandlerKind
-from kit.outcome import Outcome, Run, as_error, escaped, explain, failure, finish, speechless
+from kit.outcome import (
+    Outcome,
+    Run,
+    as_error,
+    astray,
+    broken,
+    escaped,
+    explain,
+    finish,
+    logged,
+    nan_posted,
+    speechless,
+    text_with_nan,
+    unlogged,
+)
 from kit.payload import encode, size_findings
 from kit.secret import redact
 from kit.trace import trace
@@ -32,12 +47,18 @@ async def stream(this: Run) -> Outcome:
         try:
             generator = this.call(this.handler.function, this.job)
             async for part in _parts(this, generator):
-                if isinstance(part, dict) and part.get("error"):
+                if (lost := astray(this)) is not None:
+                    return lost
+                logged(part)
+                failed = _failed(part)
+                if isinstance(failed, Outcome):
+                    return failed
+                if failed is not None:
                     others = [str(k) for k in part if k != "error"]
                     if others:
                         this.notes.append(findings.chunk_keys_dropped(others))
-                    result = {"error": str(part["error"])}
-                    error = ErrorInfo("", result["error"])
+                    result = {"error": failed}
+                    error = ErrorInfo("", failed)
                     break
                 if isinstance(part, dict) and "refresh_worker" in part:
                     this.notes.append(findings.refresh_in_stream())
@@ -61,7 +82,19 @@ async def stream(this: Run) -> Outcome:
         return escaped(exc)
     if this.handler.options.refresh_worker:
         result["stopPod"] = True
-    return finish(this, result, error)
+    return finish(result, error)
+
+
+def _failed(part: Any) -> str | Outcome | None:
+    """The error a chunk brings; an outcome where the worker itself breaks as it looks for one."""
+    if (lost := unlogged(part, "a chunk")) is not None:
+        return lost
+    try:
+        if isinstance(part, dict) and part.get("error"):
+            return str(part["error"])
+    except Exception as exc:
+        return broken(exc, "`error` in a chunk")
+    return None
 
 
 async def _parts(this: Run, generator: Any) -> AsyncIterator[Any]:
@@ -102,24 +135,11 @@ async def _emit(this: Run, text: str) -> None:
 
 async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | None:
     """What the worker does with a chunk that is not JSON; None if the stream goes on."""
-    if fault.code == "nan" and (text := _nan_text(part)) is not None:
-        note = Finding(
-            "K106", f"A chunk: {fault} It is posted as it is, which no client can read.",
-            fault.path, "Replace it before yielding, e.g. with None.",
-        )  # fmt: skip
-        _once(this.notes, note)
+    if fault.code == "nan" and (text := text_with_nan(part)) is not None:
+        _once(this.notes, nan_posted("A chunk", fault))
         await _emit(this, text)
         return None
-    try:
-        f"{part}"  # logged inside the worker's own `try`: fails there as the handler's error
-    except Exception as exc:
-        exc.__context__ = None  # our own fault; the worker has none
-        if (silent := speechless(exc)) is not None:
-            return silent
-        _, error = failure(exc, this)
-        body = {"error": f"handler: {error.message} \ntraceback: {error.traceback}"}
-        return Outcome(EventKind.FAILED, encode(body).text, error)
-    if fault.code in ("type", "nan", "depth"):
+    if _drops(part, fault.code):
         _once(this.notes, findings.chunk_dropped(str(fault)))
         return None
     # a cycle or half a character is a ValueError, which rp_http does not catch
@@ -129,11 +149,17 @@ async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | N
     return Outcome(EventKind.FAILED, None, as_error(fault), str(fault), (note,))
 
 
-def _nan_text(part: Any) -> str | None:
+def _drops(part: Any, code: str | None) -> bool:
+    """Whether the worker loses this chunk only: it catches TypeError and RuntimeError, no ValueError."""
+    if code != "nan":
+        return code in ("type", "depth")
     try:
-        return _json_text(part)
-    except (TypeError, ValueError, RecursionError):
-        return None
+        _json_text(part).encode()
+    except (TypeError, RuntimeError):
+        return True
+    except ValueError:  # there is a cycle besides, or half a character
+        return False
+    return False
 
 
 def _once(notes: list[Finding], note: Finding) -> None:
@@ -142,10 +168,17 @@ def _once(notes: list[Finding], note: Finding) -> None:
 
 
 async def _close(this: Run, generator: Any) -> None:
-    """End an abandoned generator now; the worker leaves that to the garbage collector."""
-    if generator is None:
-        return
-    if inspect.isasyncgen(generator):
-        await this.drive(generator.aclose())
-    elif isinstance(generator, types.GeneratorType):
-        this.call(generator.close)
+    """End an abandoned generator now; the worker leaves that to the garbage collector.
+
+    So what its clean-up raises changes nothing about the result, there as here: it is printed.
+    """
+    try:
+        if inspect.isasyncgen(generator):
+            await this.drive(generator.aclose())
+        elif isinstance(generator, types.GeneratorType):
+            this.call(generator.close)
+    except Stop:
+        raise
+    except BaseException as exc:
+        name = getattr(generator, "__qualname__", "handler")
+        sys.stderr.write(f"Exception ignored while {name} was closed:\n{trace(exc)}")

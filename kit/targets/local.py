@@ -26,7 +26,7 @@ from kit.errors import KitError, PayloadError
 from kit.events import ErrorInfo, EventKind
 from kit.guard import Guard, Stop
 from kit.handler import HandlerKind
-from kit.outcome import Outcome
+from kit.outcome import Outcome, nan_posted, text_with_nan
 from kit.payload import encode
 from kit.queue import Entry
 from kit.worker import Worker
@@ -300,6 +300,10 @@ def report_progress(worker: Worker, entry: Entry, value: Any) -> None:
     try:
         text = encode(value).text
     except PayloadError as fault:
+        if fault.code == "nan" and (posted := text_with_nan(value)) is not None:
+            worker.note(entry, nan_posted("A progress update", fault))
+            worker.progress(entry, posted)
+            return
         entry.write("kit", f"progress_update: {fault} The update was dropped.\n")
         return
     worker.progress(entry, text)

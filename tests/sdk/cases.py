@@ -218,6 +218,94 @@ def returns_generator(job: Any) -> Any:
     return (n for n in job["input"])
 
 
+class Odd(str):
+    """Text whose own methods fail: the worker writes every output into its log."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+class Unspeakable(Odd):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class OwnGet(dict):  # type: ignore[type-arg]
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError("no get")
+
+
+class Undecided:
+    def __bool__(self) -> bool:
+        raise ValueError("neither")
+
+
+class Stubborn:
+    def __await__(self) -> Any:
+        return 5
+
+
+def yields_one(job: Any, value: Any) -> Any:
+    yield 1
+    yield value()
+    yield 2
+
+
+def one(value: Any) -> Any:
+    return functools.partial(yields_one, value=value)
+
+
+def keeps_id(job: Any) -> Any:
+    return job.pop("id")
+
+
+def keeps_all(job: Any) -> Any:
+    given = dict(job)
+    job.clear()
+    raise ValueError(str(given["input"]))
+
+
+def renames(job: Any) -> Any:
+    yield 1
+    job["id"] = "other"
+    yield 2
+
+
+def cleans_up_badly(job: Any) -> Any:
+    try:
+        yield 1
+        yield {"error": "stop"}
+    finally:
+        raise ValueError("while cleaning up")
+
+
+async def cleans_up_badly_later(job: Any) -> Any:
+    try:
+        yield {"error": "stop"}
+    finally:
+        raise SystemExit(3)
+
+
+def cleans_up_never(job: Any) -> Any:
+    try:
+        yield {"error": "stop"}
+    finally:
+        yield 2
+
+
+def tells(job: Any) -> Any:
+    """progress_update as it is misused: the input for the job, no job, what cannot be written."""
+    what = job["input"]
+    update = {
+        "input": lambda: (what, 1), "id": lambda: (job["id"], 1), "none": lambda: (None, 1),
+        "nan": lambda: (job, {"x": float("nan")}), "bytes": lambda: (job, b"x"),
+        "digits": lambda: (job, 10**5000), "other": lambda: ({"id": "another"}, 1),
+        "copy": lambda: ({"id": job["id"]}, 1),
+    }[what]()  # fmt: skip
+    progress_update(*update)
+    return "done"
+
+
 AGGREGATE = {"return_aggregate_stream": True}
 REFRESH = {"refresh_worker": True}
 
@@ -318,4 +406,32 @@ CASES: dict[str, Case] = {
     # progress
     "progress": Case(reports, 20),
     "stream progress": Case(reports_and_yields, 5),
+    **{
+        f"progress misused: {what}": Case(tells, what)
+        for what in ("input", "id", "none", "nan", "bytes", "digits", "other", "copy")
+    },
+    # what the worker does with a result before it sends it
+    "odd text": Case(gives(lambda: Odd("x"))),
+    "odd text inside": Case(gives(lambda: {"a": [Odd("x")]})),
+    "unspeakable text": Case(gives(lambda: Unspeakable("x"))),
+    "own get": Case(gives(lambda: OwnGet(a=1))),
+    "stubborn": Case(gives(Stubborn)),
+    "nan and a surrogate": Case(gives(lambda: [float("nan"), "\ud800"])),
+    "nan and bytes": Case(gives(lambda: [float("nan"), b"x"])),
+    "nan and digits": Case(gives(lambda: [float("nan"), 10**5000])),
+    "stream odd text": Case(one(lambda: Odd("x"))),
+    "stream odd text inside": Case(one(lambda: {"a": Odd("x")}), config=AGGREGATE),
+    "stream own get": Case(one(lambda: OwnGet(a=1))),
+    "stream undecided error": Case(one(lambda: {"error": Undecided()})),
+    "stream nan and a cycle": Case(one(lambda: [float("nan"), cycle()])),
+    "stream nan and a surrogate": Case(one(lambda: [float("nan"), "\ud800"])),
+    # what it reads from the job again
+    "id taken": Case(keeps_id),
+    "id taken, refresh": Case(keeps_id, config=REFRESH),
+    "all taken": Case(keeps_all, 1),
+    "stream id changed": Case(renames),
+    # a stream that is abandoned
+    "stream clean-up raises": Case(cleans_up_badly, config=AGGREGATE),
+    "stream clean-up exits": Case(cleans_up_badly_later),
+    "stream clean-up yields": Case(cleans_up_never),
 }

@@ -52,7 +52,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the SDK posted for every case; one process runs them all."""
     out = tmp_path_factory.mktemp("sdk") / "posted.jsonl"
     env = {k: v for k, v in os.environ.items() if not k.startswith("RUNPOD_")}
-    env["RUNPOD_LOG_LEVEL"] = "ERROR"
+    # as on RunPod: every output goes into the log, as JSON
+    env.update(RUNPOD_LOG_LEVEL="DEBUG", RUNPOD_ENDPOINT_ID="ep")
     ran = subprocess.run(
         [sys.executable, str(HERE / "worker.py"), str(HERE / "cases.py"), str(out)],
         env=env, capture_output=True, text=True, timeout=200, cwd=out.parent,
@@ -181,5 +182,10 @@ def test_losing_cases_are_all_there(theirs: dict[str, Any]) -> None:
         "stream raises mute": "RuntimeError",
         "stream unsendable aggregate": "",
         "stream surrogate": "UnicodeEncodeError", "stream cycle": "ValueError",
+        "odd text": "RuntimeError", "nan and a surrogate": "UnicodeEncodeError",
+        "nan and bytes": "", "stream odd text": "RuntimeError", "stream own get": "RuntimeError",
+        "stream undecided error": "ValueError", "stream nan and a cycle": "ValueError",
+        "stream nan and a surrogate": "UnicodeEncodeError", "id taken": "KeyError",
+        "id taken, refresh": "KeyError", "all taken": "KeyError", "stream id changed": "",
     }  # fmt: skip
     assert lost == expected, rule("lost")
