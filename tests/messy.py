@@ -345,6 +345,59 @@ BY_HAND = [
     ),
 ]
 
+BY_HAND += [
+    messy(
+        "classes that their base, its metaclass or __subclasses__() know of",
+        """
+        class Base:
+            known = {}
+            def __init_subclass__(cls): Base.known[cls.__name__] = cls
+        class Meta(type):
+            def __new__(meta, name, bases, body):
+                NAMES.append(name)
+                return super().__new__(meta, name, bases, body)
+        NAMES = []
+        class Plugin: pass
+        class Lonely: pass
+        """,
+        "class Alpha(Base):\n    def run(self, x): return x + 1",
+        "class Beta(Alpha): pass\nclass Gamma(metaclass=Meta): pass",
+        "class Delta(Gamma): pass\nclass Fast(Plugin): pass\nclass Left(Lonely): pass",
+        """
+        %%handler
+        def handler(job):
+            found = [f"{name} {made().run(job['input'])}" for name, made in Base.known.items()]
+            return [*found, *NAMES, *(made.__name__ for made in Plugin.__subclasses__())]
+        """,
+        inputs=(1,),
+        keep=(
+            "class Alpha(Base)",
+            "class Beta(Alpha)",
+            "class Gamma(",
+            "class Delta(",
+            "class Fast(",
+        ),
+        drop=("Lonely",),
+    ),
+    messy(
+        "names that only a function binds, and what a thread fills",
+        "import threading\nfrom concurrent.futures import ThreadPoolExecutor",
+        "def load(name):\n    global MODEL, TOKENS\n    MODEL, TOKENS = {'name': name}, []\nload('a')",
+        "FILLED = []\ndef fill(): FILLED.append(1)",
+        "t = threading.Thread(target=fill)\nt.start()\nt.join()",
+        "def warm():\n    global READY\n    READY = True\nready = ThreadPoolExecutor(1).submit(warm)\nready.result()",
+        "%%handler\ndef handler(job): return [MODEL, TOKENS, FILLED, READY]",
+        keep=("load('a')", "t.start()", "ready.result()"),
+        asks=("threading.Thread", "t.join()", "submit(warm)"),
+    ),
+    messy(
+        "a builtin that a cell adds",
+        "import builtins\nbuiltins.kit_t_flag = 3",
+        "%%handler\ndef handler(job): return kit_t_flag",
+        keep=("builtins.kit_t_flag = 3",),
+    ),
+]
+
 #: cells that nothing needs, between all others of a family
 _NOISE = (
     "_look = [1, 2, 3]\n_look",

@@ -17,14 +17,16 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 
 from kit import runner
+from kit.errors import ExportError
 from kit.export import export
+from kit.export.check import check_handler
 from kit.export.render import render_handler
 from kit.handler import Handler, HandlerVersion, Options
 from kit.source.record import Cell, handler_line
 from kit.source.slice import slice_cells
 from tests.executed import Notebook, load
 from tests.exporting import Chunks, request_of
-from tests.messy import BY_HAND, GENERATED, Messy
+from tests.messy import BY_HAND, GENERATED, Messy, messy
 
 ALL = [*BY_HAND, *GENERATED]
 
@@ -136,6 +138,20 @@ def test_what_stays_what_goes_and_what_is_posted(messy: Messy, shell: Any) -> No
     assert posted(load(text), version, messy.inputs) == posted(
         book.namespace, version, messy.inputs
     )
+
+
+def test_a_name_that_only_a_kernel_has_is_missed_before_the_worker_does(shell: Any) -> None:
+    book = Shelled(shell)
+    asked = "try:\n        get_ipython()\n    except NameError:\n        pass"
+    book.play(messy("", f"%%handler\ndef handler(job):\n    {asked}\n    display(job)"))
+    version = book.version()
+    sliced = slice_cells(book.record.cells(), version)
+    with pytest.raises(ExportError, match=r"`display` .* IPython defines it in notebooks only"):
+        check_handler(render_handler(sliced, version, "test"), sliced)
+    book.play(messy("", f"%%handler\ndef handler(job):\n    {asked}"))
+    version = book.version()
+    sliced = slice_cells(book.record.cells(), version)
+    check_handler(render_handler(sliced, version, "test"), sliced)
 
 
 def test_there_are_enough_of_them() -> None:

@@ -579,6 +579,7 @@ def test_what_cannot_be_seen_is_told() -> None:
         ("emb = x.encode()", "nothing needs its result; if it changes `x`", True),
         ("import subprocess\nsubprocess.run(['ls'])\n1", "subprocess.run does is needed", True),
         ("import runpod\nrunpod.serverless.start({'handler': handler})", "becomes the start()", False),
+        ("import runpod\ndef main():\n    x.append(1)\n    runpod.serverless.start({'handler': handler})\nmain()", "does more than that (changes `x`)", True),
         ("globals()['x'].append(1);", "what it defines or changes cannot be seen", True),
         ("y = 1", "`y` is defined again in In [3], line 1", False),
         ("import json, os\nos.sep", "nothing needs `json`", False),

@@ -27,6 +27,24 @@ def worker(name: str, source: str, *inputs: Any, keep: Any = (), drop: Any = ())
 
 WORKERS = [
     worker(
+        "main() that does nothing but start",
+        """
+        import runpod, sys
+
+        def handler(job):
+            return job["input"] * 2
+
+        def main():
+            print("starting", file=sys.stderr)
+            runpod.serverless.start({"handler": handler})
+
+        if __name__ == "__main__":
+            main()
+        """,
+        2,
+        drop=["main()", "starting"],
+    ),
+    worker(
         "bare start, model at module level behind a class",
         '''
         """ Example handler file. """

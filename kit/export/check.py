@@ -6,9 +6,11 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterable
+from typing import Any
 
 from kit.errors import ExportError
 from kit.export.render import Rendered
+from kit.source.program import OF_IPYTHON
 from kit.source.reasons import NOWHERE
 from kit.source.slice import Slice
 
@@ -52,7 +54,13 @@ def _check_names(rendered: Rendered, sliced: Slice, executed: bool) -> None:
     if any("__future__.annotations" in s.facts.imports.values() for s in sliced.kept):
         soft |= {name for s in sliced.kept for name in s.facts.annotated}
     hard = {name for s in sliced.kept for name in s.facts.reads | s.facts.later}
-    for message in checker.Checker(tree, filename="handler.py").messages:
+
+    class Names(checker.Checker):  # type: ignore[misc]  # untyped
+        def addBinding(self, node: Any, value: Any) -> None:  # noqa: N802
+            if node is not None or value.name not in OF_IPYTHON:  # builtins of a kernel only
+                super().addBinding(node, value)
+
+    for message in Names(tree, filename="handler.py").messages:
         if isinstance(message, (messages.UndefinedName, messages.UndefinedLocal)):
             name = str(message.message_args[0])
             if isinstance(message, messages.UndefinedLocal):

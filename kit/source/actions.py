@@ -56,7 +56,9 @@ class Actions(Scoped, ast.NodeVisitor):
         self.stores: set[str] = set()
         self._annotating = False
         self._bare: set[int] = set()
+        self.bases: dict[str, frozenset[str]] = {}
         self._made: list[Code] = []
+        self._hooks: list[Code] = []
         self._lambdas: dict[int, Code] = {}
 
     def visit(self, node: ast.AST) -> None:

@@ -119,6 +119,11 @@ class Demand:
         self.kept[index] = reason
         if question:
             self.questions.add(index)
+        if self.program.judgements[
+            index
+        ].lends:  # `t = Thread(target=f)` is nothing before `t.start()`
+            for name in sorted(self.statements[index].facts.binds):
+                self._asked.append(_Ask(name, index + 1, END, "what it was given", soft=True))
         self._todo.append(index)
 
     def settle(self) -> None:
@@ -190,7 +195,8 @@ class Demand:
             if self.statements[index].directive == "drop":
                 self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
                 continue
-            self.keep(index, f"defines `{name}`, which {ask.who} reads")
+            reason, question = self._defines(name, index)
+            self.keep(index, f"{reason} `{name}`, which {ask.who} reads", question=question)
             self.edges.add(ask.reader, index, through=ask.through)
         if meaning.moved and usable:
             until = self.program.end_of_cell(usable[0])
@@ -205,6 +211,14 @@ class Demand:
                     for change in self.program.changes.get((name, index), ()):
                         if change in self.kept and change < until:
                             self.edges.add(ask.reader, change, through=ask.through)
+
+    def _defines(self, name: str, index: int) -> tuple[str, bool]:
+        """How a statement comes to define a name, and whether that is a question."""
+        if name in self.statements[index].facts.binds:
+            return "defines", False
+        if name not in self.program.judgements[index].lends:
+            return "calls what binds", False
+        return "gives away what binds", True
 
     def _follow(self, ask: _Ask, place: int, until: int) -> None:
         """Keep what changes the object of a definition, by whatever name, up to ``until``."""
@@ -237,7 +251,10 @@ class Demand:
             index not in self.program.own
             and not self.program.judgements[index].starts
             and statement.directive != "drop"
-            and not (statement.facts.code and not statement.facts.decorators)
+            and (
+                not statement.facts.code
+                or bool(statement.facts.decorators or self.program.judgements[index].changes)
+            )
         )
 
     def live(self, name: str, index: int) -> bool:

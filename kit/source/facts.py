@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _NOTHING: frozenset[str] = frozenset()
+#: behind a class's name: the code that runs when another class is made of it
+SUBCLASSING = ".__init_subclass__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Facts:
         Names it imports, with their dotted origin.
     decorators : tuple of tuple of str
         Paths of the decorators of a definition.
+    bases : mapping of str to frozenset of str
+        Classes it binds, each with the names of its bases and its metaclass.
     annotated : frozenset of str
         Global names read in annotations; not evaluated under ``from __future__ import annotations``.
     stores : frozenset of str
@@ -112,6 +116,7 @@ class Facts:
     holds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     imports: Mapping[str, str] = field(default_factory=dict)
     decorators: tuple[tuple[str, ...], ...] = ()
+    bases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     annotated: frozenset[str] = _NOTHING
     stores: frozenset[str] = _NOTHING
     soft: frozenset[str] = _NOTHING

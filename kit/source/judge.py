@@ -7,10 +7,10 @@ question, never guessed in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kit.source.facts import Call, Code, Facts
+from kit.source.facts import SUBCLASSING, Call, Code, Facts
 from kit.source.vocabulary import LOOKS, acts, setting_of
 from kit.source.vocabulary import changes as changes_object
 
@@ -24,12 +24,14 @@ class Effect:
     """What calling a notebook function does beyond its result.
 
     ``names`` are globals it assigns or changes, ``params`` the positions and names of the
-    parameters whose objects it changes, ``settings`` the first process-wide setting it makes.
+    parameters whose objects it changes, ``settings`` the first process-wide setting it makes;
+    ``starts`` says that it starts the worker.
     """
 
     names: frozenset[str] = _NOTHING
     params: frozenset[str] = _NOTHING
     settings: str = ""
+    starts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Judgement:
         The library function it calls that, by its name, is called for what it does.
     effect : bool
         Whether it makes any bare call that does more than look.
+    lends : frozenset of str
+        Names changed by a notebook function that it gives to a call, which may call it.
     """
 
     changes: Mapping[str, str]
@@ -67,6 +71,7 @@ class Judgement:
     starts: bool = False
     does: str = ""
     effect: bool = False
+    lends: frozenset[str] = _NOTHING
 
 
 class Judge:
@@ -80,13 +85,23 @@ class Judge:
         Names that are imported, with their dotted origin.
     served : iterable of str
         Names of functions that the handler is or calls: a call of one with arguments is a test.
+    bases : mapping of str to frozenset of str
+        The notebook's classes, each with the names of its bases and its metaclass.
+    subclasses : bool
+        Whether some code asks a class for its ``__subclasses__``.
     """
 
     def __init__(
-        self, code: Mapping[str, Sequence[Code]], imports: Mapping[str, str], served: Iterable[str]
+        self,
+        code: Mapping[str, Sequence[Code]],
+        imports: Mapping[str, str],
+        served: Iterable[str],
+        bases: Mapping[str, frozenset[str]],
+        subclasses: bool,
     ) -> None:
         self._code = code
         self._imports = imports
+        self._bases, self._subclasses = bases, subclasses
         self._served = frozenset(served)
         self._effects: dict[str, Effect] = {name: Effect() for name in code}
         changed = True
@@ -110,20 +125,27 @@ class Judge:
         """Globals that calling a notebook function assigns, or whose objects it changes."""
         return self._effects[function].names if function in self._effects else _NOTHING
 
+    def starts(self, function: str) -> bool:
+        """Whether calling a notebook function starts the worker."""
+        return function in self._effects and self._effects[function].starts
+
     def _effect(self, body: Code) -> Effect:
         names = set(body.writes)
         params: set[str] = set()
         settings = ""
+        starts = False
         touched = set(body.touches)
         for call in body.calls:
             root, last = call.path[0], call.path[-1]
             origin = self.origin(call.path)
             if origin:
                 settings = settings or (setting_of(origin)[0] if call.bare else "")
+                starts |= origin in _START
             elif len(call.path) == 1:
                 sub, hit = self._called(call)
                 touched |= hit
                 settings = settings or sub.settings
+                starts |= sub.starts
             elif changes_object(last) or (call.bare and last not in LOOKS):
                 touched.add(root)
         for root in touched:
@@ -136,7 +158,37 @@ class Judge:
                 names.add(root)
         for path in body.sets:
             settings = settings or setting_of(self.origin(path))[0]
-        return Effect(frozenset(names), frozenset(params), settings)
+        return Effect(frozenset(names), frozenset(params), settings, starts)
+
+    def _lent(self, facts: Facts) -> Iterator[tuple[str, str]]:
+        """Notebook functions that a statement gives to calls, each with a global it changes."""
+        for call in facts.calls:
+            if call.path[0] in self._code:
+                continue  # what a notebook function does with it can be seen
+            for root in sorted(_NOTHING.union(*(roots for _, roots in call.args))):
+                if root not in self._served:
+                    for name in sorted(self.changed_by(root)):
+                        yield root, name
+
+    def _joined(self, bases: Iterable[str]) -> dict[str, str]:
+        """What the statement of a class changes because of its bases, each with the reason."""
+        found: dict[str, str] = {}
+        above: dict[str, None] = {}
+        todo = sorted(bases)
+        while todo:
+            base = todo.pop()
+            if base in above or base not in self._code:
+                continue
+            above[base] = None
+            todo += sorted(self._bases.get(base, ()))
+        for base in above:
+            effect = self._effects.get(base + SUBCLASSING, Effect())
+            # a hook that changes the class it is given may change what it has from its bases
+            for name in {*effect.names, *(above if effect.params else ())}:
+                found.setdefault(name, f"`{base}` registers its subclasses there")
+            if self._subclasses:
+                found.setdefault(base, "is one of its __subclasses__()")
+        return found
 
     def _called(self, call: Call) -> tuple[Effect, frozenset[str]]:
         """Effect of a notebook function, and the roots that this call of it changes."""
@@ -206,6 +258,7 @@ class Judge:
                 if root in self._served and call.args:
                     continue  # a test of what the worker serves
                 sub, hit = self._called(call)
+                starts |= sub.starts
                 for name in hit:
                     changes.setdefault(name, f"calls `{root}`, which changes it")
                 settings = settings or sub.settings
@@ -227,6 +280,15 @@ class Judge:
                     asks.add(root)
             elif call.bare and not shown:
                 asks.add(root)
+        lends: set[str] = set()
+        for function, name in self._lent(facts):
+            if name not in changes:
+                changes[name] = f"gives away `{function}`, which changes it when it is called"
+                perhaps.add(name)
+                lends.add(name)
+        for bases in facts.bases.values():
+            for name, why in self._joined(bases).items():
+                changes.setdefault(name, why)
         for path in facts.decorators:
             origin = self.origin(path)
             if path and path[-1].startswith(_REGISTERS):
@@ -246,6 +308,7 @@ class Judge:
             starts=starts,
             does=does,
             effect=effect,
+            lends=frozenset(lends),
         )
 
 
@@ -254,4 +317,5 @@ def _union(effects: Sequence[Effect]) -> Effect:
         _NOTHING.union(*(e.names for e in effects)),
         _NOTHING.union(*(e.params for e in effects)),
         next((e.settings for e in effects if e.settings), ""),
+        any(e.starts for e in effects),
     )

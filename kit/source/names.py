@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from kit.source.actions import Actions, Doing
-from kit.source.facts import Code, Facts
+from kit.source.facts import SUBCLASSING, Code, Facts
 from kit.source.scopes import (
     Scope,
     bound_names,
@@ -18,6 +18,7 @@ from kit.source.scopes import (
 #: statements that hold others, and may so leave a name as it was; TryStar is of 3.11 and later
 _BRANCHES = ("If", "For", "AsyncFor", "While", "With", "AsyncWith", "Try", "TryStar", "Match")
 _MAKERS = ("__init__", "__post_init__", "__new__")
+_HOOK = "__init_subclass__"
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -50,6 +51,7 @@ def facts_of(node: ast.stmt) -> Facts:
         holds=walker.holds,
         imports=walker.imports,
         decorators=tuple(walker.path(d) for d in getattr(node, "decorator_list", ())),
+        bases=walker.bases,
         annotated=frozenset(walker.annotated),
         stores=frozenset(walker.stores),
         soft=frozenset(walker.soft - walker.now.reads - walker.later - walker.annotated),
@@ -128,6 +130,8 @@ class Walker(Actions, ast.NodeVisitor):
                 self.holds[node.name] = held
         elif self.scopes[-1].kind == "class" and node.name in _MAKERS:
             self._made.append(code)
+        elif self.scopes[-1].kind == "class" and node.name == _HOOK:
+            self._hooks.append(code)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
@@ -142,21 +146,24 @@ class Walker(Actions, ast.NodeVisitor):
         bound, declared = bound_names(node.body)
         bound |= {t.name for t in getattr(node, "type_params", ())}
         outer_made, self._made = self._made, []
+        outer_hooks, self._hooks = self._hooks, []
         self.scopes.append(Scope("class", bound, declared))
         for child in node.body:
             self.visit(child)
         attributes = _NOTHING.union(*self.scopes.pop().aliases.values())
         made, self._made = self._made, outer_made
+        hooks, self._hooks = self._hooks, outer_hooks
         if len(self.scopes) == 1:
             if attributes:
                 self.module.aliases[node.name] = attributes
-            self.code[node.name] = Code(
-                params=made[0].params[1:] if made else (),
-                writes=frozenset().union(*(c.writes for c in made)),
-                touches=frozenset().union(*(c.touches for c in made)),
-                sets=frozenset().union(*(c.sets for c in made)),
-                calls=tuple(call for c in made for call in c.calls),
-            )
+            self.code[node.name] = _together(made)
+            bases = [self.path(b) for b in node.bases]
+            bases += [self.path(k.value) for k in node.keywords if k.arg == "metaclass"]
+            self.bases[node.name] = frozenset(p[0] for p in bases if len(p) == 1)
+            if any(p and (p[-1] == "type" or p[-1].endswith("Meta")) for p in bases):
+                hooks += made  # it is a metaclass: calling it makes a class
+            if hooks:
+                self.code[node.name + SUBCLASSING] = _together(hooks)
 
     def _comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -183,3 +190,14 @@ class Walker(Actions, ast.NodeVisitor):
 
     visit_ListComp = visit_SetComp = _comprehension  # noqa: N815
     visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
+
+
+def _together(codes: list[Code]) -> Code:
+    """Methods that run together when an object is made; the parameters are those of the first."""
+    return Code(
+        params=codes[0].params[1:] if codes else (),
+        writes=_NOTHING.union(*(c.writes for c in codes)),
+        touches=_NOTHING.union(*(c.touches for c in codes)),
+        sets=frozenset().union(*(c.sets for c in codes)),
+        calls=tuple(call for c in codes for call in c.calls),
+    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import builtins
 
-from kit.source.program import Program
+from kit.source.program import BUILTINS, Program
 
 #: builtins that make a value of plain ones
 _MAKES = {
@@ -211,7 +210,7 @@ class Plain:
         return self._is_builtin(name) or name in self._imports or alone
 
     def _is_builtin(self, name: str) -> bool:
-        return name not in self._defs and hasattr(builtins, name)
+        return name not in self._defs and name in BUILTINS
 
     def _origin(self, node: ast.expr) -> str:
         """Dotted origin of a part of a module; ``""`` for anything else."""

@@ -20,7 +20,11 @@ from kit.source.statements import Statement, Unreadable, split
 END = 1 << 60
 #: settings that no import depends on
 _SEEDS = ("seed", "seed_all", "seed_everything")
-_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__builtins__"}
+#: what IPython adds to the builtins of its kernels, and what it takes away while a cell runs
+OF_IPYTHON = frozenset({"__IPYTHON__", "display", "get_ipython"})
+_OF_PYTHON = {"__builtins__", "__doc__", "__file__", "__name__", "exit", "quit"}
+#: names that need no definition in a file
+BUILTINS = frozenset(dir(builtins)) - OF_IPYTHON | _OF_PYTHON
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Program:
         self.defs: dict[str, list[int]] = {}
         self.imports: dict[str, str] = {}
         self.code: dict[str, list[Code]] = {}
+        self.bases: dict[str, frozenset[str]] = {}
         self.stars: list[int] = []
         for index, statement in enumerate(self.statements):
             self._enter(index, statement)
@@ -83,15 +88,17 @@ class Program:
             self.defs,
             [s.facts for s in self.statements],
             lambda name, at: self.meaning(name, at).defs,
-            _BUILTINS,
+            BUILTINS,
         )
         self.own: set[int] = set()
         self.own = self._kits_own()
         self.served = self._served()
-        self.judge = Judge(self.code, self.imports, self.served)
+        subclasses = any("__subclasses__" in s.text for s in self.statements)
+        self.judge = Judge(self.code, self.imports, self.served, self.bases, subclasses)
         self.judgements: list[Judgement] = [
             self.judge.judge(s.facts, shown=s.shown) for s in self.statements
         ]
+        self._bound_by_calls()
         self.changes = self._changes()
 
     def _enter(self, index: int, statement: Statement) -> None:
@@ -104,9 +111,21 @@ class Program:
                 self.imports.pop(name, None)
         for name, body in facts.code.items():
             self.code.setdefault(name, []).append(body)
+        for name, bases in facts.bases.items():
+            self.bases[name] = self.bases.get(name, frozenset()) | bases
         node = statement.node
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             self.stars.append(index)
+
+    def _bound_by_calls(self) -> None:
+        """Take a call for the definition of a name that only a function's ``global`` binds."""
+        only = {n for bodies in self.code.values() for b in bodies for n in b.writes}
+        only -= self.defs.keys()
+        for index, judgement in enumerate(self.judgements if only else ()):
+            if index in self.own or judgement.starts:
+                continue
+            for name in only & judgement.changes.keys():
+                self.defs.setdefault(name, []).append(index)
 
     # -- which definition -----------------------------------------------------------------------
 
@@ -129,7 +148,7 @@ class Program:
                 if name in self.statements[index].facts.imports:
                     found[-1] = self.first_import(name, index)
                 break
-        if found or name in _BUILTINS or not places:
+        if found or name in BUILTINS or not places:
             return Meaning(tuple(reversed(found)))
         # only defined further down: that cell ran before too, and has been run again since
         later = [i for i in places if i > at and name in self.statements[i].facts.binds]

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from kit.source.commands import fate_of
 from kit.source.facts import Facts
-from kit.source.program import END, Meaning, Program
+from kit.source.program import BUILTINS, END, OF_IPYTHON, Meaning, Program
 
 #: reasons of which a count is enough
 QUIET = {"is a magic", "is the kit's own", "only shows something"}
 #: methods that do something else each time they run
 _ADDS = {"add", "append", "extend", "insert", "partial_fit", "pop", "push", "register", "remove"}
 #: names that IPython puts into a notebook's namespace
-_OF_IPYTHON = {"In", "Out", "display", "exit", "get_ipython", "quit", "_", "__", "___"}
+_OF_IPYTHON = {"In", "Out", "_", "__", "___", *OF_IPYTHON}
 
 #: why a name is missing if nothing more can be said
 NOWHERE = "no executed cell defines it"
@@ -42,12 +42,20 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
             return f"{unread.cell.label} may define it, but {unread.reason}"
         if name in unread.cell.source:
             return f"{unread.cell.label} may define it, but it is not valid Python"
-    if hasattr(builtins, name) or name in ("__name__", "__file__"):
+    # what a cell or a library adds to the builtins is added by the file as well
+    if name in BUILTINS or (hasattr(builtins, name) and name not in OF_IPYTHON):
         return ""
     if name == "kit":
         return "the kit itself is not part of a worker"
     if name in _OF_IPYTHON:
         return "IPython defines it in notebooks only"
+    for statement in statements:
+        for function, code in statement.facts.code.items():
+            if name in code.writes:
+                told = f"only `{function}` ({statement.place}) binds it"
+                if program.judge.starts(function):
+                    return f"{told}, which starts the worker as well: bind it before that, outside"
+                return f"{told}, which no statement calls"
     for statement in statements:
         for inner in ast.walk(statement.node):
             if (
@@ -89,12 +97,16 @@ def reason_to_drop(
     facts, magic = statement.facts, statement.magic
     if statement.directive == "drop":
         return "`# kit: drop`", False
+    changed = sorted(set(judgement.changes) & live)
     if judgement.starts:
-        return "becomes the start() at the end of the file", False
+        more = [*(f"changes `{n}`" for n in changed), *filter(None, [judgement.settings])]
+        told = "becomes the start() at the end of the file"
+        if more:
+            return f"{told}, but does more than that ({', '.join(more)}): take that out of it", True
+        return told, False
     if magic is not None:
         fate = fate_of(statement)
         return fate.reason, fate.question
-    changed = sorted(set(judgement.changes) & live)
     if index in program.own:
         if changed:
             words = ", ".join(f"`{n}`" for n in changed)

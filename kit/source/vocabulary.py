@@ -9,7 +9,7 @@ from __future__ import annotations
 LOOKS = {
     "all", "any", "corr", "count", "critical", "debug", "decode", "describe", "display", "draw",
     "error", "exception", "exists", "explain", "flush", "format", "head", "hist", "imshow",
-    "index", "info", "is_dir", "is_file", "item", "items", "join", "keys", "log", "max", "mean",
+    "index", "info", "is_dir", "is_file", "item", "items", "keys", "log", "max", "mean",
     "memory_usage", "min", "nunique", "plot", "predict", "predict_proba", "print", "read_text",
     "repr", "sample", "savefig", "scatter", "score", "show", "sleep", "startswith", "stat", "std",
     "sum", "summary", "tail", "tolist", "unique", "value_counts", "values", "var", "warning",
@@ -27,7 +27,7 @@ _CHANGES = {
 _CHANGES_BY_VERB = ("add", "disable", "enable", "load", "register", "set", "start")
 #: process-wide settings of the standard library and dotenv; they stay whoever needs them
 _SETTINGS = (
-    "atexit.register", "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
+    "atexit.register", "builtins", "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
     "logging.basicConfig", "logging.captureWarnings", "logging.config", "logging.disable",
     "logging.getLogger", "logging.setLoggerClass", "multiprocessing.set_start_method",
     "os.chdir", "os.environ", "os.putenv", "os.umask", "os.unsetenv", "resource.setrlimit",
