@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from kit.events import (
     REAL_ENDS,
@@ -28,12 +26,77 @@ from kit.events import (
 
 @dataclass(slots=True)
 class _Folding:
-    """The mutable half of ``fold``: what has been collected of the latest attempt."""
+    """What has been collected of one attempt; a view of it is made once, at the end."""
 
+    begin: Event
+    queued: Queued
+    state: JobState = JobState.IN_QUEUE
+    started_at: float | None = None
+    slot: int | None = None
+    delay_ms: float | None = None
+    ended_at: float | None = None
+    end: Ended | None = None
+    done: str | None = None
+    cancel_asked: bool = False
+    stuck: str | None = None
     stream: list[str] = field(default_factory=list)
     progress: list[str] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """One event after the QUEUED one of this attempt."""
+        data = event.data
+        if isinstance(data, Started):
+            if self.state is JobState.IN_QUEUE:
+                self.state = JobState.IN_PROGRESS
+                self.started_at, self.slot, self.delay_ms = event.time, data.slot, data.delay_ms
+        elif isinstance(data, Ended):
+            if not self.state.final or (self.state is JobState.LOST and event.kind in REAL_ENDS):
+                self.state = STATE_OF_END[event.kind]
+                self.ended_at, self.end, self.done = event.time, data, event.payload
+        elif isinstance(data, (Chunk, Progress)):
+            if not self.state.final and event.payload is not None:
+                (self.stream if isinstance(data, Chunk) else self.progress).append(event.payload)
+        elif isinstance(data, Log):
+            self.logs.append(data)
+        elif isinstance(data, Found):
+            self.findings.append(data.finding)
+        elif isinstance(data, CancelAsked):
+            self.cancel_asked = True
+        elif isinstance(data, Stuck):
+            self.stuck = data.reason
+
+    def view(self, seq: int) -> JobView:
+        end, queued = self.end or Ended(), self.queued
+        return JobView(
+            key=self.begin.job_key,
+            id=queued.job_id,
+            handler=queued.handler,
+            version=queued.version,
+            target=queued.target,
+            state=self.state,
+            attempt=self.begin.attempt,
+            timeout_s=queued.timeout_s,
+            request=self.begin.payload,
+            submitted_at=self.begin.time,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            slot=self.slot,
+            delay_ms=self.delay_ms,
+            execution_ms=end.execution_ms,
+            done=self.done,
+            lost=end.lost,
+            error=end.error,
+            stream=tuple(self.stream),
+            progress=tuple(self.progress),
+            logs=tuple(self.logs),
+            findings=tuple(self.findings),
+            memory=end.memory,
+            cancel_asked=self.cancel_asked,
+            stuck=self.stuck,
+            seq=seq,
+        )
 
 
 def fold(events: Iterable[Event]) -> JobView | None:
@@ -43,76 +106,12 @@ def fold(events: Iterable[Event]) -> JobView | None:
     end; nothing after an end reopens the job (a late progress update, say, is ignored, as RunPod's
     platform should).
     """
-    view: JobView | None = None
-    parts = _Folding()
+    folding: _Folding | None = None
     seq = 0
     for event in events:
-        data, seq = event.data, event.seq
-        if isinstance(data, Queued):
-            parts = _Folding()
-            view = JobView(
-                key=event.job_key,
-                id=data.job_id,
-                handler=data.handler,
-                version=data.version,
-                target=data.target,
-                state=JobState.IN_QUEUE,
-                attempt=event.attempt,
-                timeout_s=data.timeout_s,
-                request=event.payload,
-                submitted_at=event.time,
-            )
-            continue
-        if view is None or event.attempt != view.attempt:
-            continue
-        view = _step(view, parts, event)
-    if view is None:
-        return None
-    return dataclasses.replace(
-        view,
-        seq=seq,
-        stream=tuple(parts.stream),
-        progress=tuple(parts.progress),
-        logs=tuple(parts.logs),
-        findings=tuple(parts.findings),
-    )
-
-
-def _step(view: JobView, parts: _Folding, event: Event) -> JobView:
-    data, ended = event.data, view.state.final
-    changes: dict[str, Any] = {}
-    if isinstance(data, Started):
-        if view.state is JobState.IN_QUEUE:
-            changes.update(
-                state=JobState.IN_PROGRESS,
-                started_at=event.time,
-                slot=data.slot,
-                delay_ms=data.delay_ms,
-            )
-    elif isinstance(data, Chunk):
-        if not ended and event.payload is not None:
-            parts.stream.append(event.payload)
-    elif isinstance(data, Progress):
-        if not ended and event.payload is not None:
-            parts.progress.append(event.payload)
-    elif isinstance(data, Log):
-        parts.logs.append(data)
-    elif isinstance(data, Found):
-        parts.findings.append(data.finding)
-    elif isinstance(data, CancelAsked):
-        changes["cancel_asked"] = True
-    elif isinstance(data, Stuck):
-        changes["stuck"] = data.reason
-    elif isinstance(data, Ended):
-        if not ended or (view.state is JobState.LOST and event.kind in REAL_ENDS):
-            changes.update(
-                state=STATE_OF_END[event.kind],
-                ended_at=event.time,
-                execution_ms=data.execution_ms,
-                done=event.payload,
-                lost=data.lost,
-                error=data.error,
-                memory=data.memory,
-            )
-    # chunks come by the million: no new view for what only adds to a list
-    return dataclasses.replace(view, **changes) if changes else view
+        seq = event.seq
+        if isinstance(event.data, Queued):
+            folding = _Folding(event, event.data)
+        elif folding is not None and event.attempt == folding.begin.attempt:
+            folding.take(event)
+    return None if folding is None else folding.view(seq)

@@ -68,7 +68,7 @@ class Intake:
     ) -> Job:
         """Queue one job; returns once its row is committed."""
         chosen = self._session.handler(handler)
-        entry = self._entry(request, chosen, target, timeout_s)
+        entry = self._entry(request, chosen, self._where(target), timeout_s)
         entry.notes = self._notes(request, chosen, entry.target)
         self._last[chosen.name] = request
         self._session.worker.submit([entry], [request.stored])
@@ -78,12 +78,11 @@ class Intake:
         self,
         request: Request,
         handler: Handler,
-        target: str | Pod | None,
-        timeout_s: float | None,
+        where: str,
+        timeout_s: float | None = None,
         gate: Gate | None = None,
         context: contextvars.Context | None = None,
     ) -> Entry:
-        where = self._session.check_target(self._session.target if target is None else target)
         limit: object = timeout_s  # a person's, whatever the annotation says
         if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
             raise UsageError(f"timeout_s is {timeout_s!r}; give seconds above 0, or None.")
@@ -103,6 +102,9 @@ class Intake:
             resident=request.withholds,
         )
 
+    def _where(self, target: str | Pod | None) -> str:
+        return self._session.check_target(self._session.target if target is None else target)
+
     def debug(
         self,
         request: Request,
@@ -111,7 +113,7 @@ class Intake:
     ) -> Any:
         """Run a job in the calling thread; see ``kit.debug``."""
         chosen = self._session.handler(handler)
-        entry = self._entry(request, chosen, "local", None)
+        entry = self._entry(request, chosen, "local")
         entry.notes = self._notes(request, chosen, entry.target)
         self._last[chosen.name] = request
         raised = run_here(self._session.worker, entry, request.stored)
@@ -126,16 +128,20 @@ class Intake:
         return JobKey(f"{self._session.store.session_id}-{self._counter:06d}")
 
     def _notes(self, request: Request, handler: Handler, target: str) -> tuple[Finding, ...]:
-        notes = request.findings
+        return request.findings + self._news(handler) + self._standing(handler, target)
+
+    def _news(self, handler: Handler) -> tuple[Finding, ...]:
+        """What is said once: on the first job of a version, or after an edit."""
         at = (handler.name, handler.version)
-        if at not in self._noted:  # said once per version, on its first job
+        notes: tuple[Finding, ...] = ()
+        if at not in self._noted:
             self._noted.add(at)
-            notes += self._session.static.get(at, ())
-        edited = self._session.edited
-        notes += edited.since(
-            handler.name, handler.version, handler.function, handler.info.source
-        )  # fmt: skip
-        notes += self._missing(handler, target)
+            notes = self._session.static.get(at, ())
+        return notes + self._session.edited.since(*at, handler.function, handler.info.source)
+
+    def _standing(self, handler: Handler, target: str) -> tuple[Finding, ...]:
+        """What holds for every job now, whatever its input."""
+        notes = self._missing(handler, target)
         if self._session.capture.routed_away():
             notes += (findings.stdout_replaced(),)
         return notes
@@ -164,19 +170,22 @@ class Intake:
             raise UsageError(f"concurrency is {concurrency!r}; give a whole number of at least 1.")
         chosen = self._session.handler(handler)
         gate = None if concurrency is None else Gate(concurrency)
-        context = contextvars.copy_context()
-        entries, stored = [], []
+        context, where = contextvars.copy_context(), self._where(target)
+        entries: list[Entry] = []
+        stored = []
+        standing = self._standing(chosen, where)
         request: Request | None = None
         for index, value in enumerate(inputs):
             try:
                 request = make(input=value)
             except PayloadError as fault:
                 raise PayloadError(f"input {index}: {fault}", fault.path) from None
-            entry = self._entry(request, chosen, target, None, gate, context)
-            entry.notes = self._notes(request, chosen, entry.target)
+            entry = self._entry(request, chosen, where, None, gate, context)
+            entry.notes = request.findings + standing
             entries.append(entry)
             stored.append(request.stored)
         if request is not None:
+            entries[0].notes += self._news(chosen)
             modifier = chosen.options.concurrency_modifier
             if concurrency is not None and concurrency > 1 and modifier is None:
                 entries[0].notes += (findings.no_concurrency(concurrency),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -93,6 +93,9 @@ class JobSource(Protocol):
 
     def view(self, key: JobKey) -> JobView: ...
 
+    def outputs(self, keys: Sequence[JobKey]) -> list[Any]:
+        """Outputs of jobs that have ended; JobError for the first that is not COMPLETED."""
+
     def wait(self, key: JobKey, timeout_s: float | None) -> bool:
         """Block until the job ended (True) or the time is over (False). Interruptible."""
 
@@ -144,7 +147,7 @@ class Job:
 
     async def _finish(self) -> Any:
         await self._source.wait_async(self.key)
-        return self._output_or_raise()
+        return self._source.outputs([self.key])[0]
 
     def result(self, timeout_s: float | None = None) -> Any:
         """The output; blocks until the job ended.
@@ -167,10 +170,7 @@ class Job:
                 f"job {self.id} has not ended after {timeout_s:g} s; it goes on. "
                 "job.cancel() ends it."
             )
-        return self._output_or_raise()
-
-    def _output_or_raise(self) -> Any:
-        return output_or_raise(self._source.view(self.key))
+        return self._source.outputs([self.key])[0]
 
     async def chunks(self) -> AsyncIterator[Any]:
         """Stream chunks as they come, from the first one, until the job ends."""
@@ -219,7 +219,7 @@ class Job:
     @property
     def output(self) -> Any:
         """What a client would see as ``output``; None if there is none (yet)."""
-        return _output(self.view)
+        return output_of(self.view.done)
 
     @property
     def error(self) -> ErrorInfo | None:
@@ -292,11 +292,12 @@ def output_or_raise(view: JobView) -> Any:
     """The output of a job that has ended; one of the four job errors if it is not COMPLETED."""
     if view.state is not JobState.COMPLETED:
         raise error_of(view)
-    return _output(view)
+    return output_of(view.done)
 
 
-def _output(view: JobView) -> Any:
-    if view.done is None:
+def output_of(done: str | None) -> Any:
+    """What a client would see as ``output`` of a final body, as JSON text; None if there is none."""
+    if done is None:
         return None
-    body = _loads(view.done)
+    body = _loads(done)
     return body.get("output") if isinstance(body, dict) else None

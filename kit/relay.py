@@ -6,12 +6,13 @@ import heapq
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kit.events import Ended, Event, EventKind, JobKey, MemoryUse, Started
+from kit.events import Ended, Event, EventKind, MemoryUse, Started
+from kit.outbox import Outbox
 from kit.queue import Entry
+from kit.roster import Roster
 
 #: bound here: a handler may replace them
 _clock, _utc = time.perf_counter, time.time
@@ -21,26 +22,23 @@ class Relay(ABC):
     """The part of :class:`kit.worker.Worker` that takes the word of another one."""
 
     _lock: threading.Lock
-    _live: dict[JobKey, Entry]
+    _roster: Roster
     _free_slots: list[int]
     _slots: int
-    _outbox: deque[Event]
+    _outbox: Outbox
 
     @abstractmethod
     def _journal(self, entries: Sequence[Entry], stored: Sequence[str]) -> None: ...
 
     @abstractmethod
-    def _release(self, entry: Entry) -> tuple[MemoryUse, ...]: ...
-
-    @abstractmethod
-    def _wake(self, *, lazy: bool = False) -> None: ...
+    def _release(self, entry: Entry) -> tuple[tuple[MemoryUse, ...], bool]: ...
 
     def enroll(self, entry: Entry, stored: str) -> None:
         """Journal a job that another machine has begun by itself; ``relay`` tells the rest."""
         self._journal([entry], [stored])
         with self._lock:
             entry.elsewhere = entry.reserved = True
-            self._live[entry.key] = entry
+            self._roster.add(entry)
 
     def relay(self, entry: Entry, event: Event) -> None:
         """What the worker of another machine says of a job that was reserved here; thread-safe.
@@ -48,11 +46,11 @@ class Relay(ABC):
         Its times are this machine's already. Its first end counts; one that comes after the job was
         given up as LOST is kept too, and replaces that.
         """
-        kind = event.kind
+        kind, urgent = event.kind, type(event.data) is Ended
         with self._lock:
-            if type(event.data) is Ended:
+            if urgent:
                 if not entry.closed:
-                    self._release(entry)
+                    _, urgent = self._release(entry)
                 elif entry.stopping is not None:
                     return
             elif entry.closed:
@@ -62,8 +60,7 @@ class Relay(ABC):
                 entry.started_at = _clock() - max(0.0, _utc() - event.time)
                 delay_ms = round(max(0.0, entry.started_at - entry.queued_at) * 1e3, 3)
                 event = replace(event, data=Started(entry.slot, delay_ms))
-        self._outbox.append(event)
-        self._wake(lazy=type(event.data) is not Ended)
+        self._outbox.put(event, urgent=urgent)
 
     def _occupy(self, entry: Entry) -> None:
         entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import inspect
-import json
 import os
 import sys
 import threading
@@ -29,7 +28,7 @@ from kit.fit import fits
 from kit.handler import Handler, HandlerVersion
 from kit.held import Errors
 from kit.intake import Intake
-from kit.job import Job, output_or_raise
+from kit.job import Job, output_of, output_or_raise
 from kit.payload import decode
 from kit.places import Places
 from kit.prefill import prefill
@@ -450,7 +449,7 @@ class Session:
             if body is None:  # it failed, or its body is large enough to lie in a file
                 found.append(output_or_raise(self.view(key)))
             else:
-                found.append(json.loads(body).get("output"))
+                found.append(output_of(body))
         return found
 
     def states(self, keys: Sequence[JobKey]) -> dict[str, int]:

@@ -168,7 +168,7 @@ class Waiting:
 
     def when_each(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
         """Call once per job when it has ended; returns how many had ended already."""
-        return sum(not self._owner.worker.when_ended(key, call) for key in keys)
+        return self._owner.worker.when_each_ended(keys, call)
 
     def when_all(self, keys: Sequence[JobKey], call: Callable[[], None]) -> None:
         """Call once every job has ended: from the control thread, or at once if all have."""

@@ -15,9 +15,7 @@ import asyncio
 import heapq
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from kit import findings
@@ -39,19 +37,16 @@ from kit.events import (
     Stuck,
 )
 from kit.growth import Growth
+from kit.outbox import BACKLOG, Outbox
 from kit.outcome import Outcome
 from kit.queue import Entry, Journal, Queue, read_back, rescaled
 from kit.relay import Relay
+from kit.roster import Roster
+from kit.timelimits import TimeLimits
 from kit.verdict import expiry, verdict
 
-#: events not yet in the journal above which a stream waits for the disk
-BACKLOG = 1_024
-#: events in one transaction at most
-BATCH = 20_000
-_LAZY_S = 0.004
-_RETRY_S = 0.5
 #: bound here: a handler may replace them
-_clock, _utc, _sleep = time.perf_counter, time.time, time.sleep
+_clock, _utc = time.perf_counter, time.time
 #: the target whose jobs this process runs itself: memory is measured around those
 _HERE = "local"
 
@@ -78,21 +73,16 @@ class Worker(Relay):
         self._store, self._meter = store, meter
         self._lock = threading.Lock()
         self._queue = Queue()
-        self._live: dict[JobKey, Entry] = {}
-        self._waiting: dict[JobKey, list[Callable[[], None]]] = {}
         self._free_slots: list[int] = []
         self._slots = 0
-        self._outbox: deque[Event] = deque()
-        self._loggers: deque[Entry] = deque()
-        self._urgent = self._lazy = False
         self._targets: dict[str, Any] = {}
-        self._timers: dict[JobKey, asyncio.TimerHandle] = {}
         self._closing = False
         self.growth = Growth()
         self._told: set[tuple[str, int]] = set()
-        #: why the journal cannot be written at the moment; None when all is well
-        self.fault: StoreError | None = None
         self.loop = asyncio.new_event_loop()
+        self._roster = Roster(self._lock, self._hurry)
+        self._outbox = Outbox(store, self.loop, self._committed, self._roster.wake_all)
+        self._limits = TimeLimits(self.loop, self._time_is_over)
         self._thread = threading.Thread(target=self._main, name="kit-worker", daemon=True)
         self._thread.start()
 
@@ -104,6 +94,11 @@ class Worker(Relay):
             task.cancel()
         self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
+
+    @property
+    def fault(self) -> StoreError | None:
+        """Why the journal cannot be written at the moment; None when all is well."""
+        return self._outbox.fault
 
     def attach(self, target: Any) -> None:
         """Let a target take jobs."""
@@ -136,11 +131,10 @@ class Worker(Relay):
         with self._lock:
             for entry in entries:
                 entry.worker = self
-                self._live[entry.key] = entry
+                self._roster.add(entry)
                 self._queue.put(entry)
         for entry in entries:
-            if entry.ttl_s is not None:
-                self.call_later(entry.ttl_s, partial(self._expire, entry))
+            self._limits.queued(entry)
         for name in {entry.target for entry in entries}:
             self._targets[name].wake()
 
@@ -149,7 +143,7 @@ class Worker(Relay):
         self._journal([entry], [stored])
         with self._lock:
             entry.worker = self
-            self._live[entry.key] = entry
+            self._roster.add(entry)
             self._begin(entry)
 
     def _journal(self, entries: Sequence[Entry], stored: Sequence[str]) -> None:
@@ -221,7 +215,7 @@ class Worker(Relay):
             self._meter.begin(entry.key)
         entry.started_at = _clock()
         delay_ms = round((entry.started_at - entry.queued_at) * 1e3, 3)
-        self._post(entry, EventKind.STARTED, Started(entry.slot, delay_ms), lazy=True)
+        self._post(entry, EventKind.STARTED, Started(entry.slot, delay_ms))
 
     def request_of(self, entry: Entry) -> str:
         """The request text of a job that was taken; reads the journal if it was put aside there."""
@@ -232,22 +226,17 @@ class Worker(Relay):
     def chunk(self, entry: Entry, text: str) -> Any:
         """A stream chunk as JSON text; gives something to await when the journal is behind."""
         if not entry.closed:
-            self._post(entry, EventKind.CHUNK, Chunk(entry.seq_chunk), text, lazy=True)
+            self._post(entry, EventKind.CHUNK, Chunk(entry.seq_chunk), text)
             entry.seq_chunk += 1
-        return self._caught_up() if len(self._outbox) > BACKLOG else None
-
-    async def _caught_up(self) -> None:
-        while len(self._outbox) > BACKLOG // 2 and self.fault is None:
-            await asyncio.sleep(0.002)
+        return self._outbox.caught_up() if len(self._outbox) > BACKLOG else None
 
     def progress(self, entry: Entry, text: str) -> None:
         """A progress value as JSON text, in the order of the calls."""
         if entry.closed:
             self.note(entry, findings.late_progress())
             return
-        self._post(entry, EventKind.PROGRESS, Progress(), text, lazy=True)
-        while len(self._outbox) > 8 * BACKLOG and self.fault is None:
-            _sleep(0.002)
+        self._post(entry, EventKind.PROGRESS, Progress(), text)
+        self._outbox.hold_back()
 
     def finish(self, entry: Entry, outcome: Outcome, extra: Iterable[Finding] = (),
                measured: tuple[MemoryUse, ...] = ()) -> None:  # fmt: skip
@@ -259,53 +248,53 @@ class Worker(Relay):
         with self._lock:
             if entry.closed:
                 return
-            memory = self._release(entry) or measured
-        kind, done, ended, notes = verdict(entry, outcome, took, memory, self.growth)
-        self._end(entry, kind, ended, done, [*notes, *extra])
+            memory, urgent = self._release(entry)
+        kind, done, ended, notes = verdict(entry, outcome, took, memory or measured, self.growth)
+        self._end(entry, kind, ended, done, [*notes, *extra], urgent=urgent)
 
     def lost(self, entry: Entry, reason: str) -> None:
         """Nobody can be running this job any more."""
         with self._lock:
             if entry.closed:
                 return
-            memory = self._release(entry)
+            memory, urgent = self._release(entry)
         took = round((_clock() - entry.started_at) * 1e3, 3) if entry.started_at else None
-        self._end(entry, EventKind.LOST, Ended(took, None, reason, memory), None, [])
+        ended = Ended(took, None, reason, memory)
+        self._end(entry, EventKind.LOST, ended, None, [], urgent=urgent)
 
     def stuck(self, entry: Entry, reason: str) -> None:
         """The handler could not be stopped: the job ends as asked, its thread lives on."""
         if not entry.closed:
-            self._post(entry, EventKind.STUCK, Stuck(reason))
+            self._post(entry, EventKind.STUCK, Stuck(reason), urgent=True)
             self.finish(entry, Outcome(EventKind.FAILED, None, ErrorInfo("", reason), reason))
 
-    def _release(self, entry: Entry) -> tuple[MemoryUse, ...]:
-        entry.closed = True
+    def _release(self, entry: Entry) -> tuple[tuple[MemoryUse, ...], bool]:
+        urgent = self._roster.close(entry)
         self._queue.leave(entry)
         if not entry.started_at:  # reserved, and never begun
-            return ()
+            return (), urgent
         heapq.heappush(self._free_slots, entry.slot)
-        return self._meter.end(entry.key) if entry.target == _HERE else ()
+        return self._meter.end(entry.key) if entry.target == _HERE else (), urgent
 
     def _end(
-        self, entry: Entry, kind: EventKind, data: Ended, done: str | None, notes: list[Finding]
+        self,
+        entry: Entry,
+        kind: EventKind,
+        data: Ended,
+        done: str | None,
+        notes: list[Finding],
+        *,
+        urgent: bool,
     ) -> None:
-        now = _utc()
-        if entry.log is not None:
-            for log in entry.log.drain(final=True):
-                self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
-        for note in notes:
-            found = Found(note)
-            self._outbox.append(Event(entry.key, entry.attempt, EventKind.FINDING, now, found))
-        self._outbox.append(Event(entry.key, entry.attempt, kind, now, data, done))
-        self._wake()
+        end = Event(entry.key, entry.attempt, kind, _utc(), data, done)
+        self._outbox.put_end(entry, end, notes, urgent=urgent)
 
     def note(self, entry: Entry, note: Finding) -> None:
         """Something worth saying of a job. Thread-safe."""
-        self._post(entry, EventKind.FINDING, Found(note), lazy=True)
+        self._post(entry, EventKind.FINDING, Found(note))
 
     def log_waits(self, entry: Entry) -> None:
-        self._loggers.append(entry)
-        self._wake(lazy=True)
+        self._outbox.log_waits(entry)
 
     def _post(
         self,
@@ -314,98 +303,38 @@ class Worker(Relay):
         data: Any,
         payload: str | None = None,
         *,
-        lazy: bool = False,
+        urgent: bool = False,
     ) -> None:
-        self._outbox.append(Event(entry.key, entry.attempt, kind, _utc(), data, payload))
-        self._wake(lazy=lazy)
+        event = Event(entry.key, entry.attempt, kind, _utc(), data, payload)
+        self._outbox.put(event, urgent=urgent)
 
-    # -- into the journal -----------------------------------------------------------------------
-
-    def _wake(self, *, lazy: bool = False) -> None:
-        # One wake-up per batch: the flags are cleared before the outbox is read.
-        if lazy:
-            if self._lazy or self._urgent:
-                return
-            self._lazy = True
-            call: Callable[[], object] = partial(self.loop.call_later, _LAZY_S, self._flush)
-        else:
-            if self._urgent:
-                return
-            self._urgent = True
-            call = self._flush
-        try:
-            self.loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop is closed: the kernel is going down, nobody reads this
-            self._urgent = self._lazy = False
-
-    def _flush(self) -> None:
-        self._urgent = self._lazy = False
-        now = _utc()
-        while self._loggers:
-            entry = self._loggers.popleft()
-            if entry.log is not None:
-                for log in entry.log.drain(final=entry.closed):
-                    self._outbox.append(Event(entry.key, entry.attempt, EventKind.LOG, now, log))
-        batch = []
-        for _ in range(min(len(self._outbox), BATCH)):
-            batch.append(self._outbox.popleft())
-        if not batch:
-            return
-        try:
-            self._store.append(batch)
-        except StoreError as fault:
-            self._outbox.extendleft(reversed(batch))
-            self.fault = fault
-            self._release_waiters(list(self._waiting))
-            self.loop.call_later(_RETRY_S, self._flush)
-            return
-        self.fault = None
-        self._committed(batch)
-        if self._outbox:
-            self._wake()
+    def _hurry(self) -> None:
+        self._outbox.wake(urgent=True)
 
     def _committed(self, batch: Sequence[Event]) -> None:
         ended = []
         for event in batch:
-            kind = event.kind
-            if kind is EventKind.STARTED:
-                entry = self._live.get(event.job_key)
-                if entry is not None and entry.timed:
-                    left = (entry.timeout_s or 0.0) - (_clock() - entry.started_at)
-                    self._timers[entry.key] = self.loop.call_later(
-                        max(0.0, left), self._time_is_over, entry
-                    )
+            if event.kind is EventKind.STARTED:
+                entry = self._roster.get(event.job_key)
+                if entry is not None:
+                    self._limits.started(entry)
             elif type(event.data) is Ended:
                 ended.append(event.job_key)
-        with self._lock:
-            for key in ended:
-                self._live.pop(key, None)
-        for key in ended:
-            timer = self._timers.pop(key, None)
-            if timer is not None:
-                timer.cancel()
-        self._release_waiters(ended)
-
-    def _release_waiters(self, keys: Iterable[JobKey]) -> None:
-        if not self._waiting:
-            return
-        for key in keys:
-            for wake in self._waiting.pop(key, ()):
-                wake()
+                self._limits.ended(event.job_key)
+        self._roster.ended(ended)
 
     # -- waiting and stopping -------------------------------------------------------------------
 
     def is_live(self, key: JobKey) -> bool:
         """Whether this worker has the job and its end is not committed yet."""
-        return key in self._live
+        return self._roster.get(key) is not None
 
     def entry(self, key: JobKey) -> Entry | None:
-        return self._live.get(key)
+        return self._roster.get(key)
 
     def running(self) -> list[Entry]:
         """Jobs in a handler right now."""
-        with self._lock:
-            return [e for e in self._live.values() if e.started_at and not e.closed]
+        return self._roster.running()
 
     def when_ended(self, key: JobKey, wake: Callable[[], None]) -> bool:
         """Call ``wake`` (from the control thread) once the job's end is committed.
@@ -415,49 +344,48 @@ class Worker(Relay):
         bool
             False if it has ended already; ``wake`` will not be called then.
         """
-        with self._lock:
-            if key not in self._live:
-                return False
-            self._waiting.setdefault(key, []).append(wake)
-            return True
+        return self._roster.when_ended(key, wake)
+
+    def when_each_ended(self, keys: Sequence[JobKey], wake: Callable[[], None]) -> int:
+        """Call ``wake`` once for each of these jobs; returns how many have ended already.
+
+        Ends may be told a few milliseconds late, but for the last one.
+        """
+        return self._roster.when_each_ended(keys, wake)
 
     def forget(self, key: JobKey, wake: Callable[[], None]) -> None:
         """Stop waiting."""
-        with self._lock:
-            waiting = self._waiting.get(key)
-            if waiting and wake in waiting:
-                waiting.remove(wake)
+        self._roster.forget(key, wake)
+
+    def waiting(self, key: JobKey) -> int:
+        """How many wait for a job."""
+        return self._roster.waiting(key)
 
     def cancel(self, key: JobKey) -> None:
         """Ask for a job to be cancelled; thread-safe, returns at once."""
         self.loop.call_soon_threadsafe(self._stop, key, EventKind.CANCELLED)
 
     def _time_is_over(self, entry: Entry) -> None:
-        self._timers.pop(entry.key, None)
         self._stop(entry.key, EventKind.TIMED_OUT)
 
     def _stop(self, key: JobKey, verdict: EventKind) -> None:
+        urgent = True
         with self._lock:
-            entry = self._live.get(key)
+            entry = self._roster.get(key)
             if entry is None or entry.closed or entry.stopping is not None:
                 return
             queued = not entry.started_at
             entry.stopping = verdict
             if queued:
-                entry.closed = True  # taken out of its lane when its turn comes
+                urgent = self._roster.close(entry)  # taken out of its lane when its turn comes
                 if entry.reserved:
                     self._queue.leave(entry)
         if verdict is EventKind.CANCELLED:
-            self._post(entry, EventKind.CANCEL_ASKED, CancelAsked())
+            self._post(entry, EventKind.CANCEL_ASKED, CancelAsked(), urgent=not queued)
         if queued:
-            self._end(entry, verdict, Ended(None, expiry(entry)), None, [])
+            self._end(entry, verdict, Ended(None, expiry(entry)), None, [], urgent=urgent)
         if (not queued or entry.reserved) and entry.target in self._targets:
             self.loop.create_task(self._targets[entry.target].stop(entry))
-
-    def _expire(self, entry: Entry) -> None:
-        if self._live.get(entry.key) is entry:
-            entry.expired = True
-            self._stop(entry.key, EventKind.TIMED_OUT)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is left and end the thread. Jobs that still run become LOST at the next start."""
@@ -469,9 +397,7 @@ class Worker(Relay):
         written = threading.Event()
 
         def last() -> None:
-            self._flush()
-            while self._outbox and self.fault is None:
-                self._flush()
+            self._outbox.empty()
             written.set()
             self.loop.stop()
 

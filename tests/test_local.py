@@ -21,8 +21,8 @@ import pytest
 from kit.events import EventKind, JobState
 from kit.handler import HandlerKind
 from kit.job import Job
+from kit.outbox import BACKLOG
 from kit.session import Session
-from kit.worker import BACKLOG
 from tests.making import codes, ended, handler_of, submit, until
 
 

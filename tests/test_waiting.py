@@ -123,7 +123,7 @@ def test_a_time_limit_of_the_wait_leaves_the_job_alone(session: Session) -> None
         with pytest.raises(TimeoutError, match="it goes on"):
             job.result(timeout_s=limit)
     assert job.state in (JobState.IN_PROGRESS, JobState.IN_QUEUE)
-    assert not session.worker._waiting.get(job.key), "a waiter was left behind"
+    assert not session.worker.waiting(job.key), "a waiter was left behind"
     job.cancel()
     ended(job)
 
@@ -179,7 +179,7 @@ def test_an_interrupted_await_cancels_this_cell_s_job(session: Session) -> None:
 
     asyncio.run(cell())
     assert ended(job).state is JobState.CANCELLED
-    assert not session.worker._waiting.get(job.key)
+    assert not session.worker.waiting(job.key)
 
 
 def test_between_cells_an_interrupt_cancels_nothing(session: Session) -> None:

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
+from kit import outbox as outbox_module
 from kit import queue as queue_module
-from kit import worker as worker_module
 from kit.errors import StoreError, UsageError
 from kit.events import ENDS, REAL_ENDS, ErrorInfo, Event, EventKind, JobKey, JobState, MemoryUse
+from kit.outbox import BACKLOG
 from kit.outcome import Outcome
 from kit.queue import Entry, Gate
 from kit.store import Store
-from kit.worker import BACKLOG, Worker
+from kit.worker import Worker
 from tests.making import handler_of, until
 
 NIGHTLY = bool(os.environ.get("KIT_NIGHTLY"))
@@ -421,7 +422,7 @@ def test_a_busy_journal_refuses_jobs_and_takes_ends_later(shop: Shop) -> None:
 
 
 def test_close_writes_all_that_is_left(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "BATCH", 1_000)
+    monkeypatch.setattr(outbox_module, "BATCH", 1_000)
     entry = shop.submit()
     taken = shop.hand.take()
     go_on = threading.Event()

@@ -221,8 +221,10 @@ class HandlerThread:
         # One job at a time, the next one after this one's first step: behind a sync handler a job
         # stays in the queue, where it can be cancelled and no stuck neighbour takes it along.
         self._pumping = False
-        if self.retired:
-            return
+        if not self.retired:
+            self._take()
+
+    def _take(self) -> None:
         entry = self._worker.take("local")
         if entry is None:
             return
@@ -248,8 +250,10 @@ class HandlerThread:
         finally:
             self.entries.discard(entry)
             entry.task = None
-            if not self.retired:
+            if self.entries:  # a neighbour's step comes first: till then the next job waits
                 self._pump_soon()
+            elif not self.retired:
+                self._take()
 
 
 async def run_entry(worker: Worker, entry: Entry, guard: Guard | None) -> tuple[Outcome, list[Any]]:
