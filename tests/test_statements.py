@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import io
+import shlex
 import textwrap
+import tokenize
 
 import pytest
 
 from kit.source.record import Cell
 from kit.source.statements import Statement, Unreadable, split
+from kit.source.texts import CellText
 
 
 def statements(source: str) -> list[Statement]:
@@ -202,3 +208,33 @@ def test_a_long_expression_does_not_exhaust_the_stack() -> None:
     found = split(Cell(1, None, source, True, 0.0), 0)
     if not isinstance(found, Unreadable):
         assert found[0].facts.reads == {"a"}
+
+
+def test_comments_and_strings_are_found_where_the_tokens_are() -> None:
+    odd = r"""
+x = '#' "it's" # 'a'
+y = r'\\' + "\"#" # b
+z = '''one # not
+  \''' # nor "this"
+  ''' # c
+w = 'a\
+  # nor here' # d
+f"{'#'}#{x!r}" # e
+"""
+    sources = [odd, *(inspect.getsource(module) for module in (argparse, inspect, shlex, textwrap))]
+    for source in sources:
+        comments: dict[int, str] = {}
+        inside: set[int] = set()
+        opened: list[int] = []
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            kind = tokenize.tok_name[token.type]
+            if kind == "COMMENT":
+                comments[token.start[0]] = token.string
+            elif kind == "FSTRING_START":
+                opened.append(token.start[0])
+            elif kind in ("STRING", "FSTRING_END"):
+                first = token.start[0] if kind == "STRING" else opened.pop()
+                inside.update(range(first + 1, token.end[0] + 1))
+        text = CellText(source)
+        assert text.comments == comments
+        assert text.inside() == inside

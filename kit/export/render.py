@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kit.handler import HandlerVersion
+from kit.source.pause import without_collector
 from kit.source.slice import Slice
 from kit.source.statements import Statement
 
@@ -51,6 +52,11 @@ def render_handler(sliced: Slice, handler: HandlerVersion, header: str) -> Rende
     header : str
         Text of the module's docstring.
     """
+    with without_collector():
+        return _rendered(sliced, handler, header)
+
+
+def _rendered(sliced: Slice, handler: HandlerVersion, header: str) -> Rendered:
     future, hoisted, body = _sort(sliced)
     lines = _docstring(header)
     if future:

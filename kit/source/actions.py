@@ -40,8 +40,10 @@ class Actions(Scoped, ast.NodeVisitor):
         super().__init_subclass__()
         cls._visitors = {}
 
-    def __init__(self, bound: set[str]) -> None:
-        super().__init__(bound)
+    def __init__(self, *, walrus: bool = True) -> None:
+        super().__init__()
+        self.walrus = walrus  # whether there may be one
+        self.bound: set[str] = set()  # by the statement, in the module
         self.now = Doing()
         self.doing = self.now  # of the function being walked, or of the statement itself
         self.later: set[str] = set()
@@ -57,6 +59,8 @@ class Actions(Scoped, ast.NodeVisitor):
         self._annotating = False
         self._bare: set[int] = set()
         self.bases: dict[str, frozenset[str]] = {}
+        self._called = 0
+        self._calls: dict[int, Call] = {}
         self._made: list[Code] = []
         self._hooks: list[Code] = []
         self._lambdas: dict[int, Code] = {}
@@ -74,28 +78,57 @@ class Actions(Scoped, ast.NodeVisitor):
         pass
 
     def generic_visit(self, node: ast.AST) -> None:
+        visitors = self._visitors
         for child in children(node):
-            self.visit(child)
+            visitor = visitors.get(child.__class__)
+            if visitor is None:
+                self.visit(child)
+            else:
+                visitor(self, child)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self.visit(node.value)
 
     def visit_Name(self, node: ast.Name) -> None:
-        if self.scope_of(node.id) is not self.module:
+        name, outside = node.id, len(self.scopes) == 1
+        if not outside and self.scope_of(name) is not self.module:
             return
         if self._annotating:
-            self.annotated.add(node.id)
-        elif isinstance(node.ctx, ast.Load):
-            self.doing.reads.add(node.id)
-            if len(self.scopes) > 1 and self.doing is not self.now:
-                self.later.add(node.id)
+            self.annotated.add(name)
+        elif node.ctx.__class__ is ast.Load:
+            self.doing.reads.add(name)
+            if not outside and self.doing is not self.now:
+                self.later.add(name)
         elif self.doing is not self.now:
-            self.doing.writes.add(node.id)
+            self.doing.writes.add(name)
+        elif outside:
+            self.bound.add(name)
 
-    def visit_Import(self, node: ast.Import) -> None:
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
         if len(self.scopes) == 1:
-            self.imports.update(imported(node))
+            found = imported(node)
+            self.imports.update(found)
+            self.bound.update(found)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if len(self.scopes) == 1:
-            self.imports.update(imported(node))
+    visit_ImportFrom = visit_Import  # noqa: N815
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        # binds in the scope around a comprehension
+        if all(scope.kind == "comprehension" for scope in self.scopes[1:]):
+            self.bound.add(node.target.id)
+        self.generic_visit(node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar) -> None:
+        if node.name and len(self.scopes) == 1:
+            self.bound.add(node.name)
+        self.generic_visit(node)
+
+    visit_MatchAs = visit_MatchStar = visit_ExceptHandler  # noqa: N815
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        if node.rest and len(self.scopes) == 1:
+            self.bound.add(node.rest)
+        self.generic_visit(node)
 
     # -- changes --------------------------------------------------------------------------------
 
@@ -118,7 +151,7 @@ class Actions(Scoped, ast.NodeVisitor):
     def _bind_alias(self, target: ast.expr, roots: frozenset[str]) -> None:
         if not roots:
             return
-        for node in ast.walk(target):
+        for node in (target,) if isinstance(target, ast.Name) else ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 scope = self.scope_of(node.id)
                 # what a function assigns to a global is not known until it is called
@@ -129,7 +162,9 @@ class Actions(Scoped, ast.NodeVisitor):
         discarded = all(isinstance(t, ast.Name) and t.id == "_" for t in node.targets)
         if discarded:
             self._mark(node.value)
+        called = self._called
         self.visit(node.value)
+        called = self._called - called
         roots = self.roots(node.value)
         if len(node.targets) > 1:  # `a = b = []` is one object
             roots |= _NOTHING.union(*(self.roots(t) for t in node.targets))
@@ -139,15 +174,18 @@ class Actions(Scoped, ast.NodeVisitor):
                 self._store(roots)
             self._bind_alias(target, roots)
             self.visit(target)
-        self._bind_value(node.targets, node.value)
+        self._bind_value(node.targets, node.value, roots, called > 0)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
         if node.value is not None:
+            called = self._called
             self.visit(node.value)
+            called = self._called - called
+            roots = self.roots(node.value)
             self._change(node.target)
-            self._bind_alias(node.target, self.roots(node.value))
-            self._bind_value([node.target], node.value)
+            self._bind_alias(node.target, roots)
+            self._bind_value([node.target], node.value, roots, called > 0)
         self.visit(node.target)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
@@ -203,7 +241,8 @@ class Actions(Scoped, ast.NodeVisitor):
         return Call(self.path(node.func), tuple(args), id(node) in self._bare)
 
     def visit_Call(self, node: ast.Call) -> None:
-        call = self._call(node)
+        call = self._calls[id(node)] = self._call(node)
+        self._called += 1
         path, args = call.path, call.args
         if path:
             self.doing.calls.append(call)
@@ -215,7 +254,7 @@ class Actions(Scoped, ast.NodeVisitor):
                 self.dynamic.add(path[0])
         elif id(node) in self._bare and isinstance(node.func, ast.Attribute):
             # a method of a local: of a parameter, or of a part of something global
-            for root in self.roots(node.func.value, deep=True):
+            for root in sorted(self.roots(node.func.value, deep=True)):
                 self.doing.calls.append(Call((root, node.func.attr), args, True))
         self.generic_visit(node)
 
@@ -247,9 +286,14 @@ class Actions(Scoped, ast.NodeVisitor):
         self.visit(node)
         self._annotating = before
 
-    def _bind_value(self, targets: list[ast.expr], value: ast.expr) -> None:
-        """Note what a module-level name is the result of, and what that may hold."""
-        if len(self.scopes) > 1:
+    def _bind_value(
+        self, targets: list[ast.expr], value: ast.expr, roots: frozenset[str], called: bool
+    ) -> None:
+        """Note what a module-level name is the result of, and what that may hold.
+
+        ``roots`` are those of the value; ``called`` says whether there is a call anywhere in it.
+        """
+        if len(self.scopes) > 1 or not (called or isinstance(value, ast.Lambda)):
             return
         names = [
             n.id
@@ -266,4 +310,5 @@ class Actions(Scoped, ast.NodeVisitor):
             if held:
                 self.holds[name] = held
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-                self.given[name] = (self._call(value),)
+                # as it was seen, unless the assignment itself has changed what its names stand for
+                self.given[name] = (self._call(value) if roots else self._calls[id(value)],)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kit.secret import find_secrets, is_key_name
-from kit.source.statements import Magic, Statement
+from kit.source.magics import Magic
+from kit.source.statements import Statement
 
 #: programs that only show something, as long as nothing is redirected
 _LOOKS = {

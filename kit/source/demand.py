@@ -103,6 +103,7 @@ class Demand:
         # names that need no definition
         self._fine: set[tuple[str, int | None, bool]] = set()
         self._through: list[tuple[int, int]] = []
+        self._who: dict[int, str] = {}
 
     def start(self) -> None:
         """Ask for what ``start({"handler": ..., options})`` reads."""
@@ -136,14 +137,14 @@ class Demand:
 
     def _read(self, index: int) -> None:
         facts = self.statements[index].facts
-        who = who_reads(self.statements[index])
+        who = self._who_reads(index)
         ask = self._asked.append
         for name in sorted(facts.reads):
             ask(_Ask(name, index, index, who, reader=index))
         for name in sorted(facts.later):
             ask(_Ask(name, END, END, who))
         if facts.calls or facts.decorators:
-            through = self.program.code_reads(index, facts.reads)
+            through = self.program.code_reads(index)
             through &= ~self.program.reach.bits(facts.reads)
             known = through & self._settled.above(index)
             if known:
@@ -223,7 +224,7 @@ class Demand:
     def _follow(self, ask: _Ask, place: int, until: int) -> None:
         """Keep what changes the object of a definition, by whatever name, up to ``until``."""
         name, held = ask.name, ask.held
-        facts, who = self.statements[place].facts, who_reads(self.statements[place])
+        facts, who = self.statements[place].facts, self._who_reads(place)
         # what else the object is known as, and what it was made with: changed there, it changes
         for other in sorted(self.program.shares(name, place)):
             self._asked.append(_Ask(other, place, until, who, held=held, soft=True))
@@ -243,6 +244,12 @@ class Demand:
                 continue  # it was made to look; looked at again once more is known
             why = judgement.changes.get(name, "changes what it stands for")
             self.keep(index, f"touches `{name}`: {why}", question=question)
+
+    def _who_reads(self, index: int) -> str:
+        known = self._who.get(index)
+        if known is None:
+            known = self._who[index] = who_reads(self.statements[index])
+        return known
 
     def may_stay(self, index: int) -> bool:
         """Whether a statement may be kept for what it does, not for what it defines."""

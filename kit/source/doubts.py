@@ -66,7 +66,11 @@ class Doubts:
         return "; ".join(dict.fromkeys(parts))
 
     def _calls(self, statement: Statement) -> Iterator[str]:
-        if not any(word in statement.text for word in self._words):
+        text = statement.text
+        for word in self._words:
+            if word in text:
+                break
+        else:
             return
         local = {a.arg for a in ast.walk(statement.node) if isinstance(a, ast.arg)}
         for node in ast.walk(statement.node):

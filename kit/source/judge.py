@@ -74,6 +74,9 @@ class Judgement:
     lends: frozenset[str] = _NOTHING
 
 
+_JUST_BINDS = Judgement(changes={})
+
+
 class Judge:
     """Knows the notebook's functions and imports; judges statements by them.
 
@@ -222,6 +225,8 @@ class Judge:
         shown : bool
             Whether the notebook displayed its value: then a call may have been made to look.
         """
+        if not (facts.calls or facts.touches or facts.sets or facts.decorators or facts.bases):
+            return _JUST_BINDS
         changes: dict[str, str] = {}
         perhaps: set[str] = set()
         asks: set[str] = set()

@@ -70,7 +70,7 @@ def _link(
     facts = program.statements[index].facts
     names = set(facts.reads) | set(facts.unbinds)
     if facts.calls or facts.decorators:
-        names |= set(program.reach.names(program.code_reads(index, facts.reads)))
+        names |= set(program.reach.names(program.code_reads(index)))
     if "__future__.annotations" not in program.imports.values():
         names |= facts.annotated - facts.binds.keys()
     reads: set[tuple[str, int]] = set()

@@ -10,6 +10,7 @@ from kit.source.scopes import (
     Scope,
     bound_names,
     defaults,
+    imported,
     outer_parts,
     parameters,
     surely_bound,
@@ -22,15 +23,26 @@ _HOOK = "__init_subclass__"
 _NOTHING: frozenset[str] = frozenset()
 
 
-def facts_of(node: ast.stmt) -> Facts:
-    """Facts of a module-level statement."""
-    bound, _ = bound_names([node])
-    walker = Walker(bound)
+def facts_of(node: ast.stmt, *, walrus: bool = True) -> Facts:
+    """Facts of a module-level statement.
+
+    Parameters
+    ----------
+    node : ast.stmt
+    walrus : bool
+        Whether there may be a ``:=`` in it; without one it takes less time.
+    """
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        origins = imported(node)
+        return Facts(binds=dict.fromkeys(sorted(origins), True), imports=origins)
+    walker = Walker(walrus=walrus)
     try:
         walker.visit(node)
+        bound = walker.bound
         sure = surely_bound([node]) if type(node).__name__ in _BRANCHES else bound
     except RecursionError:
         # thousands of operators in one expression: every name in it counts as read
+        bound, _ = bound_names([node])
         names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
         return Facts(binds={n: True for n in bound}, reads=frozenset(n.id for n in names))
     if isinstance(node, ast.AnnAssign) and node.value is None:
@@ -74,7 +86,7 @@ class Walker(Actions, ast.NodeVisitor):
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Code:
         args = parameters(node.args)
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
-        bound, declared = bound_names(body)
+        bound, declared = bound_names(body, walrus=self.walrus)
         types = {t.name for t in getattr(node, "type_params", ())}
         names = tuple(a.arg for a in args)
         scope = Scope("function", bound | set(names) | types, declared)
@@ -108,6 +120,8 @@ class Walker(Actions, ast.NodeVisitor):
 
     def _default_roots(self, args: ast.arguments) -> dict[str, frozenset[str]]:
         """Parameters whose default is an object that has a name of its own."""
+        if not (args.defaults or args.kw_defaults):
+            return {}
         plain = [*args.posonlyargs, *args.args]
         pairs: list[tuple[ast.arg, ast.expr | None]] = [
             *zip(plain[len(plain) - len(args.defaults) :], args.defaults, strict=True),
@@ -120,10 +134,12 @@ class Walker(Actions, ast.NodeVisitor):
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):
             self.visit(part)
         for arg in parameters(node.args):
-            self._annotation(arg.annotation)
+            if arg.annotation is not None:
+                self._annotation(arg.annotation)
         self._annotation(node.returns)
         code = self._function(node)
         if len(self.scopes) == 1:
+            self.bound.add(node.name)
             self.code[node.name] = code
             held = _NOTHING.union(*self._default_roots(node.args).values())
             if held:  # a default is the same object at every call
@@ -143,7 +159,7 @@ class Walker(Actions, ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):
             self.visit(part)
-        bound, declared = bound_names(node.body)
+        bound, declared = bound_names(node.body, walrus=self.walrus)
         bound |= {t.name for t in getattr(node, "type_params", ())}
         outer_made, self._made = self._made, []
         outer_hooks, self._hooks = self._hooks, []
@@ -154,6 +170,7 @@ class Walker(Actions, ast.NodeVisitor):
         made, self._made = self._made, outer_made
         hooks, self._hooks = self._hooks, outer_hooks
         if len(self.scopes) == 1:
+            self.bound.add(node.name)
             if attributes:
                 self.module.aliases[node.name] = attributes
             self.code[node.name] = _together(made)

@@ -77,7 +77,7 @@ def _read_through(program: Program, index: int, inside: set[int]) -> set[int]:
     facts = program.statements[index].facts
     if not (facts.calls or facts.decorators):
         return set()
-    names = program.reach.names(program.code_reads(index, facts.reads))
+    names = program.reach.names(program.code_reads(index))
     found = {place for name in names for place in program.meaning(name, index).defs}
     return {place for place in found & inside if place < index}
 

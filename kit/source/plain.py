@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 from kit.source.program import BUILTINS, Program
 
@@ -42,6 +43,14 @@ _CHANGES_DATA = {
 }
 
 
+#: expressions that are plain if their parts are
+_PARTS = {
+    ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare,
+    ast.IfExp, ast.JoinedStr, ast.FormattedValue, ast.Starred,
+}  # fmt: skip
+_NOTHING: frozenset[str] = frozenset()
+
+
 class Plain:
     """Knows which names of a program stand for values that nothing changes.
 
@@ -57,6 +66,7 @@ class Plain:
         self._defs = program.defs
         self._code = program.code
         self._once = once
+        self._uses_os = "os" in str(self._imports.values())
         self._frozen: set[str] = set()
         self._data: set[str] = set()
         self._hooks = any(
@@ -70,8 +80,10 @@ class Plain:
             return False
         if not all(isinstance(t, ast.Name) or _all_names(t) for t in targets):
             return False
+        plain = self._is_plain(node.value, _NOTHING)
+        if not (plain or isinstance(node.value, ast.Call)):
+            return False
         names = {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-        plain = self._is_plain(node.value, set())
         if plain and self._is_frozen(node.value):
             self._frozen |= names
         elif plain or self._is_copy(node.value):
@@ -127,7 +139,7 @@ class Plain:
 
     def reads_environment(self, node: ast.stmt) -> bool:
         """Whether a statement reads the process's environment when it runs."""
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and "os" in str(self._imports.values()):
+        if self._uses_os and isinstance(node, (ast.Assign, ast.AnnAssign)):
             return any(
                 self._origin(part).startswith(_ENVIRONMENT)
                 for part in ast.walk(node)
@@ -137,9 +149,10 @@ class Plain:
 
     # -- expressions ----------------------------------------------------------------------------
 
-    def _is_plain(self, node: ast.expr, local: set[str]) -> bool:
+    def _is_plain(self, node: ast.expr, local: Collection[str]) -> bool:
         """Whether an expression has no effect, and a value that depends on nothing that changes."""
-        if isinstance(node, ast.Constant):
+        kind = node.__class__
+        if kind is ast.Constant:
             return True
         if isinstance(node, ast.Name):
             return node.id in local or node.id in self._frozen or self._is_stable(node.id)
@@ -154,17 +167,11 @@ class Plain:
             origin = self._origin(node.func)
             builtin = isinstance(node.func, ast.Name) and self._is_builtin(node.func.id)
             makes = origin in _LIBRARY_MAKES or origin.startswith(_ENVIRONMENT)
-            if not (makes or (builtin and ast.unparse(node.func) in _MAKES)):
+            if not (makes or (builtin and node.func.id in _MAKES)):  # type: ignore[attr-defined]
                 return False
             values = [*node.args, *(k.value for k in node.keywords)]
             return all(self._is_plain(v, local) for v in values)
-        if isinstance(
-            node,
-            (
-                ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.BoolOp,
-                ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue, ast.Starred,
-            ),
-        ):  # fmt: skip
+        if kind in _PARTS:
             parts = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
             return all(self._is_plain(part, local) for part in parts)
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kit.handler import HandlerVersion
@@ -25,6 +25,8 @@ OF_IPYTHON = frozenset({"__IPYTHON__", "display", "get_ipython"})
 _OF_PYTHON = {"__builtins__", "__doc__", "__file__", "__name__", "exit", "quit"}
 #: names that need no definition in a file
 BUILTINS = frozenset(dir(builtins)) - OF_IPYTHON | _OF_PYTHON
+_DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class Meaning:
     defs: tuple[int, ...] = ()
     moved: bool = False
     deleted: int | None = None
+
+
+_NONE = Meaning()
 
 
 class Program:
@@ -84,12 +89,10 @@ class Program:
         self.stars: list[int] = []
         for index, statement in enumerate(self.statements):
             self._enter(index, statement)
-        self.reach = Reach(
-            self.defs,
-            [s.facts for s in self.statements],
-            lambda name, at: self.meaning(name, at).defs,
-            BUILTINS,
-        )
+        self.reach = Reach(self.defs, [s.facts for s in self.statements], BUILTINS)
+        self._once: dict[str, Meaning] = {}
+        self._code_reads: dict[int, int] = {}
+        self._barriers: dict[int, bool] = {}
         self.own: set[int] = set()
         self.own = self._kits_own()
         self.served = self._served()
@@ -138,7 +141,13 @@ class Program:
 
     def meaning(self, name: str, at: int) -> Meaning:
         """What a name means to statement ``at`` (``END``: when a job runs)."""
-        places = self.defs.get(name, [])
+        places = self.defs.get(name)
+        if places is None:
+            return _NONE
+        if len(places) == 1 and places[0] < at:  # most names, most of the time
+            known = self._once.get(name)
+            if known is not None:
+                return known
         found: list[int] = []
         for index in reversed(places[: bisect_left(places, at)]):
             if name in self.statements[index].facts.unbinds:
@@ -148,8 +157,11 @@ class Program:
                 if name in self.statements[index].facts.imports:
                     found[-1] = self.first_import(name, index)
                 break
-        if found or name in BUILTINS or not places:
-            return Meaning(tuple(reversed(found)))
+        if found or name in BUILTINS:
+            meaning = Meaning(tuple(reversed(found)))
+            if len(places) == 1 and found:
+                self._once[name] = meaning
+            return meaning
         # only defined further down: that cell ran before too, and has been run again since
         later = [i for i in places if i > at and name in self.statements[i].facts.binds]
         return Meaning((later[-1],), moved=True) if later else Meaning()
@@ -189,25 +201,25 @@ class Program:
             "kit" in s.facts.binds and not s.facts.imports.get("kit", "").startswith("kit")
             for s in self.statements
         )
-        tainted: dict[str, bool] = {"kit": not foreign}
+        tainted = set() if foreign else {"kit"}
         for index, statement in enumerate(self.statements):
             facts = statement.facts
             from_kit = any(o == "kit" or o.startswith("kit.") for o in facts.imports.values())
-            defines = isinstance(
-                statement.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-            )
             if (
                 from_kit
                 or statement.magic is not None
                 or "get_ipython" in facts.reads
-                or (not defines and any(tainted.get(name) for name in facts.reads))
+                or not (tainted.isdisjoint(facts.reads) or isinstance(statement.node, _DEFINES))
             ):
                 own.add(index)
             for name in facts.binds:
                 if index in own and not isinstance(statement.node, ast.AugAssign):
-                    tainted[name] = statement.magic is None or statement.magic.name == "job"
+                    if statement.magic is None or statement.magic.name == "job":
+                        tainted.add(name)
+                    else:
+                        tainted.discard(name)
                 elif facts.binds[name]:
-                    tainted.pop(name, None)
+                    tainted.discard(name)
         return own
 
     def _served(self) -> set[str]:
@@ -234,6 +246,8 @@ class Program:
         """
         table: dict[tuple[str, int], list[int]] = {}
         for index, judgement in enumerate(self.judgements):
+            if not judgement.changes:
+                continue
             todo = {(n, d) for n in judgement.changes for d in self._objects(n, index)}
             seen: set[tuple[str, int]] = set()
             while todo:
@@ -256,11 +270,18 @@ class Program:
     def shares(self, name: str, index: int) -> frozenset[str]:
         """Names whose objects a definition makes ``name`` a part of, or the same as."""
         facts = self.statements[index].facts
-        calls = facts.given.get(name, ())
-        return facts.alias.get(name, frozenset()).union(*map(self.judge.returned, calls))
+        shared = facts.alias.get(name, _NO_NAMES)
+        calls = facts.given.get(name)
+        return shared.union(*map(self.judge.returned, calls)) if calls else shared
 
     def is_barrier(self, index: int) -> bool:
         """Whether an import below a statement may depend on it having run."""
+        known = self._barriers.get(index)
+        if known is None:
+            known = self._barriers[index] = self._bars(index)
+        return known
+
+    def _bars(self, index: int) -> bool:
         facts, judgement = self.statements[index].facts, self.judgements[index]
         if judgement.settings and not judgement.settings.endswith(_SEEDS):
             return True
@@ -270,12 +291,19 @@ class Program:
         modules |= {call.path[0] for call in facts.calls if call.bare}
         return any(name in self.imports for name in modules) and not judgement.settings
 
-    def code_reads(self, index: int, names: Iterable[str]) -> int:
-        """Names read by code that may run when a statement uses ``names``, as bits of ``reach``.
+    def code_reads(self, index: int) -> int:
+        """Names read by code that may run when a statement does, as bits of ``reach``.
 
         ``model = load()`` reads what the body of ``load`` reads, and must see the same values.
         """
-        return self.reach.mask(index, names)
+        known = self._code_reads.get(index)
+        if known is None:
+            facts = self.statements[index].facts
+            names = facts.reads if facts.calls or facts.decorators else _NO_NAMES
+            known = self._code_reads[index] = self.reach.mask(
+                index, names, lambda name, at: self.meaning(name, at).defs
+            )
+        return known
 
 
 def _with_handler(cells: Sequence[Cell], handler: HandlerVersion) -> tuple[list[Cell], int]:

@@ -20,8 +20,6 @@ class Reach:
         Statements that bind or delete a name, in order.
     facts : sequence of Facts
         Of each statement.
-    meaning : callable
-        Statements that define a name as seen from a place.
     special : collection of str
         Names whose meaning depends on the place although they are bound once: builtins.
     """
@@ -30,10 +28,9 @@ class Reach:
         self,
         defs: Mapping[str, Sequence[int]],
         facts: Sequence[Facts],
-        meaning: Callable[[str, int], Sequence[int]],
         special: Collection[str],
     ) -> None:
-        self._defs, self._facts, self._meaning = defs, facts, meaning
+        self._defs, self._facts = defs, facts
         self._special = special
         self._bits: dict[str, int] = {}
         self._names: list[str] = []
@@ -42,11 +39,11 @@ class Reach:
 
     def bits(self, names: Iterable[str]) -> int:
         """Names as a set of bits."""
-        mask = 0
+        mask, known = 0, self._bits
         for name in names:
-            bit = self._bits.get(name)
+            bit = known.get(name)
             if bit is None:
-                bit = self._bits[name] = 1 << len(self._names)
+                bit = known[name] = 1 << len(self._names)
                 self._names.append(name)
             mask |= bit
         return mask
@@ -67,8 +64,14 @@ class Reach:
             return None
         return places[0]
 
-    def mask(self, index: int, names: Iterable[str]) -> int:
-        """Names read by code that may run when statement ``index`` uses ``names``, as bits."""
+    def mask(
+        self, index: int, names: Iterable[str], meaning: Callable[[str, int], Sequence[int]]
+    ) -> int:
+        """Names read by code that may run when statement ``index`` uses ``names``, as bits.
+
+        ``meaning`` gives the statements that define a name as seen from a place. It is not kept:
+        what gives it holds this, and both would live until the collector comes.
+        """
         result = open_names = 0
         for name in names:
             reads, several = self._of(name)
@@ -79,7 +82,7 @@ class Reach:
         while pending := open_names & ~done:
             done |= pending
             for name in self.names(pending):
-                for place in self._meaning(name, index):
+                for place in meaning(name, index):
                     if place in seen:
                         continue
                     seen.add(place)

@@ -21,20 +21,16 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 class Scoped:
-    """Knows its scopes, and what names stand for in them; the base of a visitor.
+    """Knows its scopes, and what names stand for in them; the base of a visitor."""
 
-    Parameters
-    ----------
-    bound : set of str
-        Names that the module's own scope binds.
-    """
-
-    def __init__(self, bound: set[str]) -> None:
-        self.module = Scope("module", bound)
+    def __init__(self) -> None:
+        self.module = Scope("module")
         self.scopes = [self.module]
 
     def scope_of(self, name: str) -> Scope:
         """The scope a name belongs to; the module's for globals and builtins."""
+        if len(self.scopes) == 1:
+            return self.module
         for scope in reversed(self.scopes[1:]):
             if name in scope.declared:
                 return self.module
@@ -51,6 +47,8 @@ class Scoped:
         ``model``, but ``for p in model.anything()`` changes ``model`` when it changes ``p``.
         """
         while True:
+            if node is None or node.__class__ is ast.Constant:
+                return _NOTHING
             if isinstance(node, ast.Call):
                 if isinstance(node.func, ast.Name):
                     shares = node.func.id in _SHARES

@@ -8,8 +8,15 @@ from collections.abc import Iterable
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 #: nodes that bind nothing, with all that is below them
 _NEVER_BIND = frozenset({ast.Constant, ast.Pass, ast.Break, ast.Continue})
-#: what a field may hold besides lists; operators and contexts hold no names
-_WITH_NAMES = (ast.expr, ast.stmt, ast.arguments, ast.arg, ast.slice, ast.pattern)
+#: expressions that may stand for names to be bound
+_TARGETS = frozenset({ast.Tuple, ast.List, ast.Starred})
+#: fields without nodes, or whose nodes hold no names: operators and contexts
+_NO_NAMES = frozenset({
+    "arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "kwd_attrs", "level",
+    "module", "op", "ops", "rest", "simple", "tag", "type_comment", "type_ignores",
+})  # fmt: skip
+#: of each kind of node the other fields, looked up once
+_fields: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: (), ast.MatchSingleton: ()}
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -37,10 +44,16 @@ class Scope:
         self.aliases: dict[str, frozenset[str]] = {}
 
 
-def bound_names(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
+def bound_names(nodes: Iterable[ast.AST], *, walrus: bool = True) -> tuple[set[str], set[str]]:
     """Names bound by code in its own scope, and names it declares global.
 
     Nested functions and classes bind their name only; comprehensions only what ``:=`` assigns.
+
+    Parameters
+    ----------
+    nodes : iterable of ast.AST
+    walrus : bool
+        Whether there may be a ``:=`` somewhere: without one, expressions need not be searched.
     """
     bound: set[str] = set()
     declared: set[str] = set()
@@ -54,6 +67,10 @@ def bound_names(nodes: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
                 bound.add(node.id)  # type: ignore[attr-defined]
             continue
         if kind in _NEVER_BIND:
+            continue
+        if not walrus and isinstance(node, ast.expr):
+            if kind in _TARGETS and type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
+                todo.extend((child, inside) for child in children(node))
             continue
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             bound.add(node.name)
@@ -88,13 +105,17 @@ def children(node: ast.AST) -> list[ast.AST]:
     Written for speed: a history has hundreds of thousands of nodes.
     """
     found: list[ast.AST] = []
-    for name in node._fields:
+    kind = node.__class__
+    names = _fields.get(kind)
+    if names is None:
+        names = _fields[kind] = tuple(name for name in kind._fields if name not in _NO_NAMES)
+    for name in names:
         value = getattr(node, name, None)
         if value.__class__ is list:
             for item in value:
-                if isinstance(item, ast.AST) and item.__class__ is not ast.Constant:
+                if item.__class__ is not ast.Constant and isinstance(item, ast.AST):
                     found.append(item)
-        elif isinstance(value, _WITH_NAMES) and value.__class__ is not ast.Constant:
+        elif value.__class__ is not ast.Constant and isinstance(value, ast.AST):
             found.append(value)
     return found
 

@@ -92,7 +92,7 @@ class _Sections:
         facts = self._statements[index].facts
         names = self._program.reach.bits(facts.reads | facts.annotated)
         if facts.calls or facts.decorators:
-            names |= self._program.code_reads(index, facts.reads)
+            names |= self._program.code_reads(index)
         if self._plain.reads_environment(self._statements[index].node):
             names |= self._program.reach.bits([_ENVIRONMENT])
         return names

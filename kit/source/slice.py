@@ -8,9 +8,7 @@ that nothing asks for goes.
 from __future__ import annotations
 
 import ast
-import contextlib
-import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kit.handler import HandlerVersion
@@ -20,6 +18,7 @@ from kit.source.doubts import Doubts
 from kit.source.facts import Facts
 from kit.source.links import Link, links_of
 from kit.source.order import arrange
+from kit.source.pause import without_collector
 from kit.source.program import Program
 from kit.source.reasons import QUIET, notes_of, reason_to_drop
 from kit.source.record import Cell
@@ -99,23 +98,8 @@ def slice_cells(cells: Sequence[Cell], handler: HandlerVersion) -> Slice:
     Slice
         Compiles and computes what the notebook would, unless ``missing`` or a note says otherwise.
     """
-    with _without_collector():
+    with without_collector():
         return _Slicer(Program(cells, handler)).slice()
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pause the garbage collector, which would look through a kernel's whole heap again and again.
-
-    Trees are made by the hundred thousand and none of them is garbage: more than half of the time.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def slice_with_links(
@@ -125,7 +109,7 @@ def slice_with_links(
 
     For whoever runs the statements again one by one instead of writing them to a file.
     """
-    with _without_collector():
+    with without_collector():
         slicer = _Slicer(Program(cells, handler))
         sliced = slicer.slice()
     order = [slicer.index_of[id(statement)] for statement in sliced.kept]
@@ -138,6 +122,8 @@ class _Slicer:
         self.statements = program.statements
         self.demand = Demand(program)
         self.doubts = Doubts(program, ())
+        self.modules = self.program.imports.keys()
+        self.candidates = [i for i in range(len(self.statements)) if self._may_matter(i)]
         self.index_of = {id(statement): i for i, statement in enumerate(self.statements)}
 
     def slice(self) -> Slice:
@@ -196,18 +182,27 @@ class _Slicer:
     def _second_thoughts(self) -> bool:
         """Keep what only matters because everything it needs stays anyway."""
         before = len(self.demand.kept)
-        for index in range(len(self.statements)):
+        for index in self.candidates:
             if index not in self.demand.kept and self.demand.may_stay(index):
                 reason, question = self._because_of_others(index)
                 if reason:
                     self.demand.keep(index, reason, question=question)
         return len(self.demand.kept) > before
 
+    def _may_matter(self, index: int) -> bool:
+        """Whether a statement may stay for what others do: all else is never looked at again."""
+        statement, judgement = self.statements[index], self.program.judgements[index]
+        return bool(
+            statement.facts.unbinds
+            or judgement.library
+            or isinstance(statement.node, ast.While)
+            or (judgement.receives and isinstance(statement.node, ast.Expr))
+        )
+
     def _because_of_others(self, index: int) -> tuple[str, bool]:
         """Why a statement stays now that others do, and whether that is a question."""
         node, facts = self.statements[index].node, self.statements[index].facts
         judgement = self.program.judgements[index]
-        modules = set(self.program.imports)
         if facts.unbinds:
             kept = self._deletes_kept(index)
             return ("deletes what the file has no more use for" if kept else ""), False
@@ -215,11 +210,11 @@ class _Slicer:
             if self.demand.live(judgement.library, index):
                 return f"sets up `{judgement.library}` ({judgement.settings})", False
         elif isinstance(node, ast.While):
-            waited = {n for n in facts.reads if n in self.program.defs} - modules
+            waited = {n for n in facts.reads if n in self.program.defs} - self.modules
             if waited and self.demand.all_live(waited, index):
                 return "may wait for " + _quoted(waited), True
         elif judgement.receives and isinstance(node, ast.Expr):
-            objects = judgement.receives - modules
+            objects = judgement.receives - self.modules
             if judgement.does:
                 needed = facts.reads - {c.path[0] for c in facts.calls if len(c.path) == 1}
                 if self._library_kept(judgement.does) and self.demand.all_live(needed, index):
