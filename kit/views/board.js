@@ -35,6 +35,7 @@ class Board {
     this.all = false;
     this.older = 0;
     this.selected = -1; // chosen by the person
+    this.held = -1; // in the pane when the person began to do something there: no newer one takes its place
     this.detail = null; // of the shown job, as far as it has come
     this.parts = new Map(); // "input", "wire", "output:0,3": what was asked for and came
     this.asked = new Set();
@@ -47,9 +48,15 @@ class Board {
     return this.offset + performance.now() / 1000;
   }
 
-  /** The job to look at: the one chosen, else the latest of those shown; -1 if there is none. */
+  /** The job to look at: the one chosen or being looked into, else the latest of those shown; -1 if there is none. */
   target() {
-    return this.selected >= 0 ? this.selected : this.filter.latest();
+    if (this.selected >= 0) return this.selected;
+    return this.held >= 0 && this.filter.has(this.held) ? this.held : this.filter.latest();
+  }
+
+  /** Whether the pane goes on to each newer job. */
+  get follows() {
+    return this.selected < 0 && (this.held < 0 || this.held === this.filter.latest());
   }
 
   /** The job in the pane; -1 if there is none. */
@@ -125,10 +132,16 @@ class Board {
   }
 
   select(index) {
-    if (index === this.selected) return;
+    if (index === this.selected && this.held < 0) return;
     this.selected = index;
+    this.held = -1;
     this.look_at();
     this.changed("selection");
+  }
+
+  /** The person opens, loads, scrolls or types something of the job in the pane: it stays there. */
+  hold() {
+    if (this.selected < 0) this.held = this.wanted;
   }
 
   /** Have the kernel tell about the job to look at, if that is another one than before. */
@@ -179,7 +192,7 @@ class Board {
 
   on_snapshot(content, buffers) {
     const again = content.g === this.generation ? this.selected : -1;
-    const kept = { detail: this.detail, wanted: this.wanted };
+    const { detail, wanted, held, parts, asked } = this;
     const same = content.g === this.generation;
     this.reset();
     this.generation = content.g;
@@ -187,7 +200,7 @@ class Board {
     this.all = content.all;
     this.older = content.older;
     this.started = true;
-    if (same) Object.assign(this, kept);
+    if (same) Object.assign(this, { detail, wanted, held, parts, asked });
     this.take(content, buffers);
     if (this.filter.text) this.filter.ask(); // what was found has other indexes now
     this.filter.apply();
@@ -223,6 +236,7 @@ class Board {
   }
 
   on_head(content) {
+    if (content.head.version !== this.head.version) this.held = -1; // another handler: what it does comes into sight
     this.head = content.head;
     this.note = content.note ?? "";
     this.changed("head");
@@ -230,7 +244,7 @@ class Board {
 
   on_job(content) {
     if (content.g !== this.generation || content.i !== this.wanted) return;
-    if (this.detail && this.detail.final !== content.final) this.forgetParts();
+    if (this.detail && this.detail.attempt !== content.attempt) this.forgetParts();
     this.detail = content;
     this.changed("detail");
   }

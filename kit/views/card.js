@@ -10,7 +10,7 @@ class CardView {
     this.timeline = new Timeline(board, { select: (i) => this.select(i), open: () => this.pane.focus(), find: () => this.filter.show() });
     this.pane = new Pane(board);
     this.bands = new Bands(this, board);
-    this.timeline.beside(this.pane.element);
+    this.timeline.beside(this.pane.element, this.pane.body);
     this.filter = new FilterBand(board);
     this.filter.onClose = () => this.timeline.plot.focus();
     this.legend = new Legend(board);

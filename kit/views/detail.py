@@ -36,6 +36,7 @@ def job_message(generation: int, index: int, view: JobView) -> Message:
         "id": shown(view.id[:200]),
         "state": view.state.value,
         "final": view.state.final,
+        "attempt": view.attempt,
         "error": None,
         "lost": None if view.lost is None else _middle(shown(view.lost), MESSAGE_CHARS),
         "progress": _last_progress(view),

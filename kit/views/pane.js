@@ -6,6 +6,8 @@ const CHUNK_LIMIT_BYTES = 1_000_000;
 const PAYLOAD_LIMITS = [[RUN_LIMIT_BYTES, "/run"], [RUNSYNC_LIMIT_BYTES, "/runsync"]];
 const TABS = ["Output", "Input", "Logs", "Wire", "Compare"];
 const LOG_LINES_SHOWN = 4000;
+const STALE_MS = 250; // what was shown stays this long for the next job's to come: a quick one does not blink
+const HOLDS = "button, input, select, textarea, audio, video, .kit-entry, .kit-swipe";
 // colours and cursor moves of a terminal: a log is text
 const TERMINAL = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-_])/g;
 
@@ -31,6 +33,7 @@ class Pane {
     this.body = make("div", "kit-tab-body");
     this.body.setAttribute("role", "tabpanel");
     this.body.tabIndex = 0;
+    this.holdWhileUsed();
     const row = make("div", "kit-tab-row");
     row.append(this.tabs, this.unpin);
     this.parts = [head, this.facts, row, this.body];
@@ -54,8 +57,26 @@ class Pane {
   }
 
   open(tab) {
+    if (tab === this.tab && !this.board.detail?.final) this.drawn = null; // once more: as it is now
     this.tab = tab;
     this.draw("tab");
+  }
+
+  /** What a person opens, loads, types, marks or scrolls stays, whatever other jobs come. */
+  holdWhileUsed() {
+    const { body } = this;
+    const hold = () => {
+      this.board.hold();
+      this.drawUnpin();
+    };
+    body.addEventListener("pointerdown", (event) => event.target.closest(HOLDS) && hold());
+    body.addEventListener("pointerup", () => getSelection()?.isCollapsed === false && hold());
+    body.addEventListener("keydown", (event) => event.key !== "Tab" && event.key !== "Shift" && hold());
+    body.addEventListener("wheel", () => body.scrollHeight > body.clientHeight && hold(), { passive: true });
+  }
+
+  drawUnpin() {
+    this.unpin.hidden = this.board.follows;
   }
 
   /** A job shown alone has its Cancel button here. */
@@ -84,7 +105,6 @@ class Pane {
     const { detail } = this.board;
     // the body follows messages about this job only; its parts come by themselves
     if ((what === "delta" || what === "part") && detail) return;
-    if (what === "live" && this.appendLive()) return;
     this.buttons.forEach((one, k) => {
       one.setAttribute("aria-selected", String(TABS[k] === this.tab));
       one.tabIndex = TABS[k] === this.tab ? 0 : -1;
@@ -92,15 +112,41 @@ class Pane {
       say(one, lines ? `Logs ${count(lines)}` : TABS[k]);
     });
     if (!detail) {
-      this.drawn = null;
-      this.body.replaceChildren(make("div", "kit-soft", ""));
+      this.clear();
       return;
     }
-    const said = signature(this.board, detail);
-    if (this.drawn?.said === said && this.drawn.tab === this.tab && what !== "live") return;
-    this.drawn = { said, tab: this.tab };
-    this.body.replaceChildren(...this[`tab${this.tab}`](detail));
-    if (this.tab === "Logs") this.body.scrollTop = this.body.scrollHeight;
+    const said = signature(this.board, detail, this.tab);
+    const place = `${this.board.generation} ${this.board.wanted} ${detail.attempt} ${this.tab}`;
+    if (this.drawn?.said === said && this.drawn.place === place) {
+      if (what === "live") this.appendLive(detail);
+      else if (this.tab === "Output") this.renewFindings(detail);
+      return;
+    }
+    const again = this.drawn?.place === place; // the same, with more in it
+    const { scrollTop } = this.body;
+    const bottom = atBottom(this.body);
+    if (!again) this.stream = null;
+    this.drawn = { said, place };
+    this.fill(...this[`tab${this.tab}`](detail));
+    if (this.tab === "Logs" && (bottom || !again)) this.body.scrollTop = this.body.scrollHeight;
+    else this.body.scrollTop = again ? scrollTop : 0;
+    this.stream?.settle();
+  }
+
+  fill(...parts) {
+    clearTimeout(this.stale);
+    this.stale = 0;
+    this.body.removeAttribute("aria-busy");
+    this.body.replaceChildren(...parts);
+  }
+
+  /** Another job, of which nothing has come yet. */
+  clear() {
+    this.drawn = null;
+    this.body.setAttribute("aria-busy", "true");
+    this.stale ||= setTimeout(() => {
+      if (!this.board.detail) this.fill();
+    }, STALE_MS);
   }
 
   drawHead(i) {
@@ -113,7 +159,7 @@ class Pane {
     if (board.detail && board.wanted === i) this.name.title = board.detail.id;
     const took = jobs.took(i, board.now());
     say(this.time, Number.isFinite(took) ? duration(took) : "");
-    this.unpin.hidden = board.selected < 0;
+    this.drawUnpin();
     const facts = [];
     if (board.panel) facts.push(board.names.handlers[jobs.handler[i]]);
     facts.push(`v${jobs.version[i]}`);
@@ -131,6 +177,7 @@ class Pane {
 
   tabOutput(detail) {
     const parts = [];
+    this.progress = null;
     if (detail.error || detail.lost) parts.push(this.failure(detail));
     if (detail.progress !== null && !detail.final) parts.push(this.progressPart(detail));
     if (detail.stream.n) parts.push(this.streamPart(detail));
@@ -139,7 +186,8 @@ class Pane {
     else if (detail.output !== undefined) parts.push(payloadElement(this.board, "output", detail.output, detail.output_bytes));
     else if (detail.output_later) parts.push(this.later("output", { t: "tree", what: "output" }));
     else if (!parts.length) parts.push(make("div", "kit-soft", emptyText(detail)));
-    if (detail.findings.length) parts.push(this.findingsPart(detail.findings));
+    this.findings = this.findingsPart(detail.findings);
+    parts.push(this.findings);
     return parts;
   }
 
@@ -182,7 +230,7 @@ class Pane {
     if (!detail.logs.length) return [make("div", "kit-soft", detail.final ? "The handler printed nothing." : "Nothing printed yet.")];
     const log = make("pre", "kit-log");
     this.addLog(log, detail.logs);
-    detail.drawnLogs = detail.logs.length;
+    this.drawnLogs = detail.logs.length;
     this.log = log;
     return detail.logs_cut ? [make("div", "kit-soft", detail.logs_cut), log] : [log];
   }
@@ -227,11 +275,12 @@ class Pane {
       row.append(bar);
     }
     row.append(make("span", "kit-code", typeof value === "string" ? value : JSON.stringify(value)));
+    this.progress = { row, told: detail.progress };
     return row;
   }
 
   streamPart(detail) {
-    this.stream = new StreamPart(this.board, detail, (stream) => {
+    this.stream = new StreamPart(this.board, detail, this.stream, (stream) => {
       if (stream.later) return this.later("stream", { t: "tree", what: "stream" });
       return payloadElement(this.board, "stream", stream.tree, null);
     });
@@ -240,6 +289,7 @@ class Pane {
 
   findingsPart(findings) {
     const list = make("ul", "kit-findings");
+    list.hidden = !findings.length;
     for (const [code, sentence, place, remedy] of findings) {
       const item = make("li", "kit-finding");
       const text = make("div");
@@ -252,26 +302,52 @@ class Pane {
     return list;
   }
 
-  /** Add what came for a running job; false if the whole tab must be drawn. */
-  appendLive() {
-    const { detail } = this.board;
-    if (!detail) return false;
-    if (this.tab === "Logs" && this.log?.isConnected && detail.drawnLogs) {
-      const bottom = this.body.scrollTop + this.body.clientHeight > this.body.scrollHeight - 24;
-      this.addLog(this.log, detail.logs.slice(detail.drawnLogs));
-      detail.drawnLogs = detail.logs.length;
+  /** A finding may come after the end of its job: nothing else is drawn anew for it. */
+  renewFindings(detail) {
+    if (!this.findings?.isConnected || this.findings.childElementCount === detail.findings.length) return;
+    const next = this.findingsPart(detail.findings);
+    this.findings.replaceWith(next);
+    this.findings = next;
+  }
+
+  /** Add what came for a running job; all else in the pane stays as it is. */
+  appendLive(detail) {
+    if (this.tab === "Logs") {
+      if (!this.log?.isConnected) {
+        this.fill(...this.tabLogs(detail));
+        return;
+      }
+      const bottom = atBottom(this.body);
+      this.addLog(this.log, detail.logs.slice(this.drawnLogs));
+      this.drawnLogs = detail.logs.length;
       if (bottom) this.body.scrollTop = this.body.scrollHeight;
-      return true;
+    } else if (this.tab === "Output") {
+      if (detail.stream.n && !this.stream?.grow()) {
+        this.fill(...this.tabOutput(detail));
+        this.stream.settle();
+      } else if (detail.progress !== null && this.progress?.told !== detail.progress) {
+        const { row } = this.progress ?? {};
+        const next = this.progressPart(detail);
+        if (row) row.replaceWith(next);
+        else this.fill(...this.tabOutput(detail));
+      }
     }
-    return this.tab === "Output" && Boolean(this.stream?.detail === detail && this.stream.grow());
   }
 }
 
-/** What the body shows of a job: told twice, an ended job is not drawn anew, and what was opened stays open. */
-function signature(board, detail) {
-  if (!detail.final) return detail;
-  const { generation, wanted, jobs } = board;
-  return [generation, wanted, jobs.attempt[wanted], detail.state, detail.findings.length, detail.logs.length, detail.stream.n, detail.output_bytes, detail.has_input].join();
+function atBottom(box) {
+  return box.scrollTop + box.clientHeight > box.scrollHeight - 24;
+}
+
+/** What the body shows of a job. As long as it is the same, nothing is drawn anew, and what was opened stays open. */
+function signature(board, detail, tab) {
+  const ends = [detail.state, detail.has_input].join();
+  if (tab === "Input") return String(detail.has_input);
+  if (tab === "Compare") return String(detail.final);
+  if (tab === "Wire") return ends;
+  if (!detail.final) return detail; // what came since is in it
+  if (tab === "Logs") return [ends, detail.logs.length].join();
+  return [ends, detail.stream.n, detail.output_bytes, detail.error?.message].join();
 }
 
 function logLines(logs) {

@@ -49,15 +49,20 @@ function chunkToken(json) {
 }
 
 class StreamPart {
-  constructor(board, detail, treeOf) {
+  /**
+   * @param before the part of the same stream that this one takes the place of; null if there was none
+   * @param treeOf called with the stream's description; gives an element of all its chunks
+   */
+  constructor(board, detail, before, treeOf) {
     this.board = board;
     this.detail = detail;
+    this.before = before?.box.isConnected ? { mode: before.chosen, top: before.box.scrollTop, end: atBottom(before.box) } : null;
     const { stream } = detail;
     const known = [...stream.head, ...stream.tail, ...stream.live];
     const tokens = known.map(chunkToken).filter((text) => text !== null);
     this.texty = tokens.length >= known.length / 2 && (tokens.some(Boolean) || !known.length);
     this.plain = known.every((json) => json.startsWith('"') && !json.startsWith('"data:'));
-    this.element = make("div", "kit-stream");
+    this.element = make("div", detail.final ? "kit-stream" : "kit-stream kit-stream-runs");
     this.count = make("span", "kit-soft", streamText(stream, detail.final));
     this.modes = make("span", "kit-modes");
     const head = make("div", "kit-stream-head");
@@ -66,7 +71,8 @@ class StreamPart {
     this.box.setAttribute("aria-label", "Stream");
     this.element.append(head, this.box);
     this.treeOf = treeOf;
-    this.choose(this.texty ? "text" : "chunks");
+    this.chosen = this.before?.mode ?? null;
+    this.choose(this.texty ? this.chosen ?? "text" : "chunks");
     this.element.append(sizeBar(stream.largest ?? 0, [[CHUNK_LIMIT_BYTES, "a chunk"]], "largest chunk"));
   }
 
@@ -75,7 +81,11 @@ class StreamPart {
     const { stream } = this.detail;
     if (this.texty && stream.n) {
       this.modes.replaceChildren(...["text", "chunks"].map((one) => {
-        const chip = button("kit-mode", one === "text" ? "Text" : "Chunks", () => this.choose(one));
+        const chip = button("kit-mode", one === "text" ? "Text" : "Chunks", () => {
+          this.chosen = one;
+          this.choose(one);
+          if (!this.detail.final) this.box.scrollTop = this.box.scrollHeight;
+        });
         chip.setAttribute("aria-pressed", String(one === mode));
         return chip;
       }));
@@ -132,13 +142,22 @@ class StreamPart {
     }
   }
 
-  /** What came since; false if nothing can be added. */
+  /** Once it is in the page: at the place where the person was, else at what came last while it grows. */
+  settle() {
+    if (!this.box.isConnected) return;
+    const { before } = this;
+    this.before = null;
+    if (before && !before.end) this.box.scrollTop = before.top;
+    else if (before || !this.detail.final) this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  /** What came since; false if there is no place for it. */
   grow() {
     const { stream } = this.detail;
-    if (!this.box.isConnected) return false;
+    if (!this.box.isConnected || this.board.detail !== this.detail) return false;
     const fresh = stream.live.slice(this.drawn);
-    if (!fresh.length) return false;
-    const bottom = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 24;
+    if (!fresh.length) return true;
+    const bottom = atBottom(this.box);
     this.add(fresh, stream.n - fresh.length);
     this.drawn = stream.live.length;
     this.thin();

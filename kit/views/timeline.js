@@ -60,9 +60,10 @@ class Timeline {
     this.sight.observe(this.plot);
   }
 
-  /** The job pane beside the timeline: its height decides how high memory may be. */
-  beside(pane) {
+  /** The job pane beside the timeline: its height, with a body at its least, decides how high memory may be. */
+  beside(pane, body) {
     this.pane = pane;
+    this.paneBody = body;
     this.resize.observe(pane);
   }
 
@@ -115,9 +116,8 @@ class Timeline {
 
   /** Height there is beside the job pane without making the card taller; 0 if the pane is below. */
   room() {
-    const { pane } = this;
-    if (!pane || pane.hidden || !pane.offsetParent || pane.offsetTop > this.element.offsetTop + 8) return 0;
-    const body = pane.lastElementChild;
+    const { pane, paneBody: body } = this;
+    if (!pane || body.hidden || pane.hidden || !pane.offsetParent || pane.offsetTop > this.element.offsetTop + 8) return 0;
     const least = parseFloat(getComputedStyle(body).minHeight) || 0; // the pane is that high in any case
     return body.offsetTop - pane.offsetTop + least + 12 - this.tools.offsetHeight - 4;
   }

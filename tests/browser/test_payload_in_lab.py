@@ -122,6 +122,9 @@ def test_a_person_loads_copies_and_compares(
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     card = book.card(3)
     body = card.locator(".kit-tab-body")
+    # the cell may have ended before the page heard of its job
+    card.locator(".kit-count:has-text('3 completed')").wait_for()
+    card.locator(".kit-facts:has-text('v2')").wait_for()
     body.locator(".kit-gallery img").wait_for()
     # an address is text until it is clicked
     assert not asked
@@ -130,6 +133,13 @@ def test_a_person_loads_copies_and_compares(
     assert [request["path"] for request in asked] == ["/picture.png"]
     assert "referer" not in asked[0]
     assert asked[0]["sec-fetch-dest"] == "image"
+    # what was loaded stays while another job comes and goes
+    shown = card.locator(".kit-job-id").inner_text()
+    run_cell(page, 4)
+    card.locator(".kit-count:has-text('4 completed')").wait_for()
+    card.locator(".kit-link:text-is('Latest')").wait_for()
+    assert card.locator(".kit-job-id").inner_text() == shown
+    body.locator(".kit-from-address figcaption:has-text('1 x 1')").wait_for()
     # found where it lies in a table, and copied
     word(card, "Find").click()
     find(card, "n499", "1 of 1")
