@@ -13,6 +13,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextvars
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -31,6 +32,20 @@ class Sink(Protocol):
 
 #: the job whose code is running in this context; None in a cell
 JOB: contextvars.ContextVar[Sink | None] = contextvars.ContextVar("kit_job", default=None)
+
+
+#: set while output of a descriptor goes on to its cell: IPython's tee brings it by here again
+_PASSED_ON: contextvars.ContextVar[bool] = contextvars.ContextVar("kit_passed_on", default=False)
+#: True in a child made by fork, whose copy of a job's log nobody reads
+_in_child = False
+
+
+def _forked() -> None:
+    global _in_child
+    _in_child = True
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class Capture:
@@ -98,11 +113,15 @@ class Capture:
     def write(self, name: str, inner: Callable[[str], Any], stream: Any, text: str) -> Any:
         sink = JOB.get()
         if sink is None:
-            if threading.current_thread() is getattr(stream, "watch_fd_thread", self):
+            watcher = getattr(stream, "watch_fd_thread", self)
+            if threading.current_thread() is watcher and not _PASSED_ON.get():
                 return self._from_fd(inner, text)
             return inner(text)
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if _in_child:  # as any process that a handler starts
+            os.write(2 if name == "stderr" else 1, text.encode(errors="backslashreplace"))
+            return len(text)
         sink.write(name, text)
         if not sink.echo:
             return len(text)
@@ -120,7 +139,11 @@ class Capture:
             return len(text)
         for sink in sinks:
             sink.write("process", text)
-        return inner(text)
+        token = _PASSED_ON.set(True)
+        try:
+            return inner(text)
+        finally:
+            _PASSED_ON.reset(token)
 
 
 def _restore_proxy(name: str, proxy: object, stream: object) -> None:
@@ -146,6 +169,21 @@ class _Writer:
         return capture.write(name, self.inner, self.stream, text)
 
 
+class _Bytes:
+    """``sys.stdout.buffer`` of a job."""
+
+    def __init__(self, write: Callable[[str], Any]) -> None:
+        self._write = write
+
+    def write(self, data: Any) -> int:
+        text = bytes(data)
+        self._write(text.decode(errors="replace"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
 class _Routed:
     """Mixed in before the stream's own class."""
 
@@ -163,6 +201,18 @@ class _Routed:
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
+
+    @property
+    def buffer(self) -> _Bytes:
+        # A worker's stdout has one, ipykernel's has none: what is written there is the job's too.
+        if JOB.get() is None:
+            return super().buffer  # type: ignore[misc,no-any-return]
+        return _Bytes(self.write)
+
+    def close(self) -> None:
+        # A handler that closes it would silence every cell from then on.
+        if JOB.get() is None:
+            super().close()  # type: ignore[misc]
 
     def flush(self) -> None:
         # A job's text is not in the stream's buffer, and a flush costs 0.6 ms: every display asks

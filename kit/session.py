@@ -24,6 +24,7 @@ from kit.cellend import CellEnd
 from kit.draft import ExportDraft, ExportOutcome
 from kit.errors import StoreError, UsageError
 from kit.events import Finding, JobKey, JobState, JobView
+from kit.exits import Exits
 from kit.fit import fits
 from kit.handler import Handler, HandlerVersion
 from kit.held import Errors
@@ -77,7 +78,7 @@ class Session:
         self._worker: Worker | None = None
         self._sampler: Sampler | None = None
         self._local: LocalTarget | None = None
-        self._breakpoints = Breakpoints()
+        self._breakpoints, self._exits = Breakpoints(), Exits()
         self.places = Places(self)
         self._closed = False
         #: exceptions that Python and, in a notebook, IPython keep
@@ -141,6 +142,7 @@ class Session:
                     worker.attach(self._local)
                     self.capture.install()
                     self._breakpoints.install(worker.note)
+                    self._exits.install()
                     worker.growth.holders = self.errors.held
                     self._sampler.start()
                     self._worker = worker
@@ -172,6 +174,7 @@ class Session:
             self.places.forget()
         self.capture.remove()
         self._breakpoints.remove()
+        self._exits.remove()
         if worker is not None:
             worker.close()
         if sampler is not None:

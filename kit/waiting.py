@@ -9,7 +9,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+from kit.capture import JOB
+from kit.errors import UsageError
 from kit.events import Chunk, Ended, Event, JobKey, JobView
+from kit.queue import Entry
 from kit.store import Store
 from kit.worker import Worker
 
@@ -46,6 +49,7 @@ class Waiting:
         __tracebackhide__ = True
         if not self._owner.worker.is_live(key):
             return True
+        self._refuse_deadlock([key])
         # A bare lock costs a tenth of an Event, and acquiring it is interruptible too.
         ended = threading.Lock()
         ended.acquire()
@@ -89,6 +93,20 @@ class Waiting:
             if entry is not None and entry.cell is not None and entry.cell is self._owner.cell:
                 self._owner.worker.cancel(key)
 
+    def _refuse_deadlock(self, keys: Sequence[JobKey]) -> None:
+        """A handler holds the loop on which the jobs it would wait for must run."""
+        mine = JOB.get()
+        if not isinstance(mine, Entry) or mine.echo or not _on_a_loop():
+            return
+        for key in keys:
+            entry = self._owner.worker.entry(key)
+            if entry is not None and entry.target == mine.target:
+                raise UsageError(
+                    f"job {entry.id} can only start when this handler lets go of its loop, so the "
+                    "handler would wait for ever: `await` the job in an async handler, or call the "
+                    "other handler's function itself, as a worker would have to."
+                )
+
     def _check_journal(self) -> None:
         fault = self._owner.worker.fault
         if fault is not None:
@@ -96,6 +114,7 @@ class Waiting:
 
     def all(self, keys: Sequence[JobKey], timeout_s: float | None) -> bool:
         """Block until every job ended (True) or the time is over (False)."""
+        self._refuse_deadlock(keys)
         ended = threading.Lock()
         ended.acquire()
         self.when_all(keys, ended.release)
@@ -183,6 +202,14 @@ class Waiting:
 
         for _ in range(self.when_each(keys, one_less) + 1):
             one_less()
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

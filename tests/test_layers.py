@@ -78,6 +78,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "growth",
             "held",
             "breakpoints",
+            "exits",
             "outbox",
             "relay",
             "roster",

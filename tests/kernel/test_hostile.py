@@ -17,6 +17,11 @@ RAISES = {
         "E raises ZeroDivisionError",
     ),
     "SystemExit": ("import sys; sys.exit(3)", "SystemExit"),
+    # IPython's own would end the kernel
+    "exit": ("exit()", "SystemExit"),
+    "quit": ("quit(3)", "SystemExit"),
+    "waits for its own loop": ("return kit.run(1).result()", "wait for ever"),
+    "waits for many": ("return kit.map([1], handler='hostile').result()", "wait for ever"),
     "KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "GeneratorExit": ("raise GeneratorExit", "GeneratorExit"),
     "own BaseException": ("raise type('Own', (BaseException,), {})('x')", "Own"),
@@ -107,6 +112,11 @@ def test_raw_output_in_mass_and_of_any_bytes_is_kept_in_part(kernel: Kernel) -> 
     assert "not UTF-8" in ended["logs"]
     assert "d" * 1_000 in ended["logs"]
     assert len(ended["logs"]) < 140_000
+    # while a cell runs it goes there too, and to the job once all the same
+    kernel.good("%%handler hostile --no-run\ndef hostile(job):\n    import os, time\n"
+                "    os.write(1, b'said\\n'); time.sleep(0.3)")  # fmt: skip
+    assert "said\n" in kernel.good("j = kit.run(1); j.result()").stream("stdout")
+    assert kernel.value("j.logs") == "said\n"
     alive(kernel)
 
 
@@ -116,12 +126,15 @@ def test_what_is_hard_to_show_is_shown_as_text(kernel: Kernel) -> None:
         "    print('no end', end='')\n"
         "    for n in range(100_000): sys.stdout.write('\\r%d%%' % n)\n"
         "    print('\\n\\x1b[31mred\\x1b[2J\\x1b]0;title\\x07', '\\ud800', '\\x00')\n"
+        "    sys.stdout.buffer.write('bytes é\\n'.encode()); sys.stdout.buffer.flush()\n"
+        "    sys.stdout.close(); print('closed')\n"
     )
     ended = run(kernel, body)
     assert ended["state"] == "COMPLETED"
     # drawn over a hundred thousand times: one line
     assert ended["logs"].startswith("99999%\n")
-    assert len(ended["logs"]) < 100
+    assert ended["logs"].endswith("\nbytes é\nclosed\n")
+    assert len(ended["logs"]) < 120
     alive(kernel)
 
 
@@ -142,15 +155,21 @@ def test_a_flood_of_chunks_waits_for_the_disk(kernel: Kernel) -> None:
 
 def test_threads_forks_and_children_left_behind(kernel: Kernel) -> None:
     body = (
-        "import os, subprocess, sys, threading, time\n"
+        "import multiprocessing, os, subprocess, sys, threading, time\n"
         "    threading.Thread(target=time.sleep, args=(2,), daemon=True).start()\n"
         "    pid = os.fork()\n"
         "    if pid == 0: os._exit(0)\n"
         "    os.waitpid(pid, 0)\n"
         "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1)'])\n"
+        "    child = multiprocessing.get_context('fork').Process(target=print, args=('of a child',))\n"
+        "    child.start(); child.join()\n"
+        "    until = time.time() + 60\n"
+        "    while 'of a child' not in j.logs and time.time() < until: time.sleep(0.05)\n"
         "    return 'left'\n"
     )
-    assert run(kernel, body)["state"] == "COMPLETED"
+    ended = run(kernel, body)
+    assert ended["state"] == "COMPLETED"
+    assert "of a child\n" in ended["logs"]
     alive(kernel)
 
 
