@@ -8,7 +8,8 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,21 +204,33 @@ def _serve(given: argparse.Namespace) -> int:
 
     if not 0 <= given.workers_min <= given.workers_max or given.workers_max < 1:
         raise UsageError("give 0 <= --workers-min <= --workers-max, and at least one worker.")
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    serving = serve_folder(
-        Path(given.path),
-        host=given.host,
-        port=given.port,
-        scale=Scale(given.workers_min, given.workers_max, given.idle_timeout),
-        settings=Settings(execution_timeout_s=given.execution_timeout),
-        on_log=_log,
-    )
-    with serving:
-        print(_facts(serving) if given.json else _greeting(serving, Path(given.path)), flush=True)
-        stopped.wait()
+    with _stop_asked() as stopped:
+        serving = serve_folder(
+            Path(given.path),
+            host=given.host,
+            port=given.port,
+            scale=Scale(given.workers_min, given.workers_max, given.idle_timeout),
+            settings=Settings(execution_timeout_s=given.execution_timeout),
+            on_log=_log,
+        )
+        with serving:
+            told = _facts(serving) if given.json else _greeting(serving, Path(given.path))
+            print(told, flush=True)
+            stopped.wait()
     return GOOD
+
+
+@contextmanager
+def _stop_asked() -> Iterator[threading.Event]:
+    """An event that Ctrl+C or SIGTERM sets; afterwards both do again what they did before."""
+    stopped = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _facts(serving: Serving) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,16 @@ def kit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name in ("CONFIG", "DATA", "RUNTIME"):
         monkeypatch.setenv(f"JUPYTER_{name}_DIR", str(folder / "jupyter" / name.lower()))
     return folder / "kit"
+
+
+@pytest.fixture(autouse=True)
+def stop_button() -> Iterator[None]:
+    """Nothing may take the stop button away: SIGINT does after a test what it did before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    after = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+    assert after is before, f"SIGINT's handler was left as {after!r}"
 
 
 # -- tests that look at their whole process -------------------------------------------------------
