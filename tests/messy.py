@@ -391,6 +391,56 @@ BY_HAND += [
         asks=("threading.Thread", "t.join()", "submit(warm)"),
     ),
     messy(
+        "changes through what a builtin gives: next, getattr, vars, dict.update",
+        """
+        class Part:
+            def __init__(self): self.log, self.inner = [], None
+            def eval(self): self.log.append("eval")
+            def tune(self): self.log.append("tune")
+        """,
+        "parts = [Part(), Part()]\npipe = Part()\npipe.inner = Part()\nother = Part()\nCONFIG = {'a': 1}",
+        """
+        next(iter(parts)).eval()
+        getattr(pipe, "inner").eval()
+        vars(pipe)["extra"] = 1
+        object.__setattr__(pipe, "more", 2)
+        dict.update(CONFIG, b=2)
+        vars(other)["extra"] = 1
+        def tune(part): part.tune()
+        list(map(tune, parts));
+        """,
+        """
+        %%handler
+        def handler(job):
+            return [[p.log for p in parts], pipe.inner.log, sorted(vars(pipe)), CONFIG]
+        """,
+        keep=("next(iter(parts)).eval()", "dict.update(CONFIG, b=2)"),
+        drop=("other",),
+        asks=("list(map(tune, parts))",),
+    ),
+    messy(
+        "a download, a wait, registrations and an import that only a person knows the use of",
+        """
+        import codecs, os, time, urllib.request, requests
+        from codecs import register_error
+        import __hello__  # noqa: F401
+        """,
+        """
+        def fetch():
+            if not os.path.exists("/"):
+                urllib.request.urlretrieve("https://example.com/model.bin", "model.bin")
+        def wait_for(url):
+            if url: requests.get(url)
+        register_error("kit-t", codecs.replace_errors)
+        """,
+        "fetch()",
+        "wait_for('')",
+        "%%handler\ndef handler(job): return requests.codes.ok",
+        keep=("wait_for('')", "import __hello__  # noqa", 'register_error("kit-t"'),
+        drop=("fetch",),
+        asks=("fetch()", "wait_for", "import __hello__", "register_error("),
+    ),
+    messy(
         "a builtin that a cell adds",
         "import builtins\nbuiltins.kit_t_flag = 3",
         "%%handler\ndef handler(job): return kit_t_flag",

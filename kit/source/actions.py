@@ -244,7 +244,14 @@ class Actions(Scoped, ast.NodeVisitor):
         call = self._calls[id(node)] = self._call(node)
         self._called += 1
         path, args = call.path, call.args
-        if path:
+        given = self.receivers(node)
+        if given is not None:
+            assert isinstance(node.func, ast.Attribute)
+            if node.func.attr == "__setattr__":
+                self.doing.touches |= given
+            for root in sorted(given):
+                self.doing.calls.append(Call((root, node.func.attr), args, call.bare))
+        elif path:
             self.doing.calls.append(call)
             if len(path) > 1 and (path[-1] in _KEEPERS or path[-1].startswith(_KEEPS)):
                 self._store(_NOTHING.union(*(roots for _, roots in args)))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kit.source.facts import SUBCLASSING, Call, Code, Facts
-from kit.source.vocabulary import LOOKS, acts, setting_of
+from kit.source.vocabulary import LOOKS, acts, reaches_out, setting_of
 from kit.source.vocabulary import changes as changes_object
 
 _REGISTERS = ("register",)
@@ -25,13 +25,15 @@ class Effect:
 
     ``names`` are globals it assigns or changes, ``params`` the positions and names of the
     parameters whose objects it changes, ``settings`` the first process-wide setting it makes;
-    ``starts`` says that it starts the worker.
+    ``starts`` says that it starts the worker, ``does`` names the first library function that it
+    calls for what that does.
     """
 
     names: frozenset[str] = _NOTHING
     params: frozenset[str] = _NOTHING
     settings: str = ""
     starts: bool = False
+    does: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Judge:
     def _effect(self, body: Code) -> Effect:
         names = set(body.writes)
         params: set[str] = set()
-        settings = ""
+        settings = does = ""
         starts = False
         touched = set(body.touches)
         for call in body.calls:
@@ -144,11 +146,14 @@ class Judge:
             if origin:
                 settings = settings or (setting_of(origin)[0] if call.bare else "")
                 starts |= origin in _START
+                if last not in LOOKS and (acts(last, bare=call.bare) or reaches_out(origin)):
+                    does = does or origin
             elif len(call.path) == 1:
                 sub, hit = self._called(call)
                 touched |= hit
                 settings = settings or sub.settings
                 starts |= sub.starts
+                does = does or sub.does
             elif changes_object(last) or (call.bare and last not in LOOKS):
                 touched.add(root)
         for root in touched:
@@ -161,16 +166,20 @@ class Judge:
                 names.add(root)
         for path in body.sets:
             settings = settings or setting_of(self.origin(path))[0]
-        return Effect(frozenset(names), frozenset(params), settings, starts)
+        return Effect(frozenset(names), frozenset(params), settings, starts, does)
 
     def _lent(self, facts: Facts) -> Iterator[tuple[str, str]]:
         """Notebook functions that a statement gives to calls, each with a global it changes."""
         for call in facts.calls:
             if call.path[0] in self._code:
                 continue  # what a notebook function does with it can be seen
-            for root in sorted(_NOTHING.union(*(roots for _, roots in call.args))):
-                if root not in self._served:
-                    for name in sorted(self.changed_by(root)):
+            given = sorted(_NOTHING.union(*(roots for _, roots in call.args)))
+            for root in given:
+                if root in self._effects and root not in self._served:
+                    changed = self._effects[root].names
+                    if self._effects[root].params:  # `map(tune, models)`
+                        changed = changed.union(n for n in given if n not in self._code)
+                    for name in sorted(changed):
                         yield root, name
 
     def _joined(self, bases: Iterable[str]) -> dict[str, str]:
@@ -268,6 +277,9 @@ class Judge:
                     changes.setdefault(name, f"calls `{root}`, which changes it")
                 settings = settings or sub.settings
                 effect |= call.bare
+                if call.bare and sub.does and not hit:
+                    does = does or sub.does
+                    receives |= {root}.union(*(roots for _, roots in call.args))
             elif len(call.path) > 1:
                 # `get_model().eval()` changes what `get_model` returns
                 through = self.returned(Call((root,), (), False))
@@ -323,4 +335,5 @@ def _union(effects: Sequence[Effect]) -> Effect:
         _NOTHING.union(*(e.params for e in effects)),
         next((e.settings for e in effects if e.settings), ""),
         any(e.starts for e in effects),
+        next((e.does for e in effects if e.does), ""),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kit.source.commands import fate_of
 from kit.source.facts import Facts
 from kit.source.program import BUILTINS, END, OF_IPYTHON, Meaning, Program
+from kit.source.vocabulary import LOOKS
 
 #: reasons of which a count is enough
 QUIET = {"is a magic", "is the kit's own", "only shows something"}
@@ -146,11 +147,28 @@ def reason_to_drop(
             return f"{told}, mark it `# kit: keep`", True
         return "tries out what the worker serves", False
     if isinstance(statement.node, ast.Expr):
+        called = _called_for_nothing(program, facts)
+        if called and not statement.shown:
+            return (
+                f"nothing needs its result; if what {called} does is needed, mark it `# kit: keep`",
+                True,
+            )
+        if called:
+            return "nothing needs its result", False
         return ("only shows something" if statement.shown else "nothing needs what it does"), False
     if isinstance(statement.node, ast.Assert):
         return "is a check outside of the handler's cell", False
     names = ", ".join(f"`{n}`" for n in facts.binds)
     return (f"nothing needs {names}" if names else "nothing needs what it does"), False
+
+
+def _called_for_nothing(program: Program, facts: Facts) -> str:
+    """The library function of which a statement throws the value away; ``""`` if none."""
+    for call in facts.calls:
+        origin = program.judge.origin(call.path)
+        if origin and call.bare and call.path[-1] not in LOOKS:
+            return origin
+    return ""
 
 
 def _tried(program: Program, facts: Facts) -> set[str]:

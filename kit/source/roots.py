@@ -9,8 +9,10 @@ from kit.source.scopes import Scope, children
 #: calls whose result shares objects with what they were given, or with their receiver
 _SHARES = {
     "dict", "enumerate", "filter", "getattr", "iter", "list", "map", "max", "min", "next",
-    "reversed", "set", "sorted", "tuple", "zip",
+    "reversed", "set", "sorted", "tuple", "vars", "zip",
 }  # fmt: skip
+#: builtins whose methods are also called with the object in front: ``dict.update(config, a=1)``
+_TYPES = {"bytearray", "dict", "list", "object", "set"}
 _ACCESSORS = {
     "bfloat16", "buffers", "children", "compile", "cpu", "cuda", "eval", "float", "get", "half",
     "items", "layers", "modules", "named_buffers", "named_children", "named_modules",
@@ -87,6 +89,20 @@ class Scoped:
         if self.scope_of(node.id) is not self.module:
             return ()
         return (node.id, *reversed(parts))
+
+    def receivers(self, node: ast.Call) -> frozenset[str] | None:
+        """Roots of what a method is called of, where a builtin gives it: ``next(iter(x)).go()``.
+
+        None for any other call.
+        """
+        if not isinstance(node.func, ast.Attribute):
+            return None
+        path = self.path(node.func)
+        if not path or path[0] in self.module.bound or len(path) < 2:
+            return None
+        if path[0] in _TYPES and len(path) == 2 and isinstance(node.func.value, ast.Name):
+            return self.roots(node.args[0], deep=True) if node.args else _NOTHING
+        return self.roots(node.func.value, deep=True) if path[0] in _SHARES else None
 
     def held(self, value: ast.expr) -> frozenset[str]:
         """Roots of everything that calls in an expression are given: their results may hold it."""

@@ -23,6 +23,7 @@ from kit.source.program import Program
 from kit.source.reasons import QUIET, notes_of, reason_to_drop
 from kit.source.record import Cell
 from kit.source.statements import Statement
+from kit.source.vocabulary import registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,14 @@ class _Slicer:
             elif judgement.settings and not judgement.library:
                 reason = f"sets something for the whole process ({judgement.settings})"
                 self.demand.keep(index, reason)
+            elif registers(judgement.settings) and isinstance(statement.node, ast.Expr):
+                self.demand.keep(
+                    index, f"registers something ({judgement.settings})", question=True
+                )
+            elif statement.facts.imports and "noqa" in statement.text.partition("#")[2]:
+                self.demand.keep(
+                    index, "may be imported for what it does: it has `noqa`", question=True
+                )
             elif statement.position == self.program.home and self._acts(index):
                 self.demand.keep(index, "is a call in the handler's own cell")
 

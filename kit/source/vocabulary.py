@@ -27,8 +27,9 @@ _CHANGES = {
 _CHANGES_BY_VERB = ("add", "disable", "enable", "load", "register", "set", "start")
 #: process-wide settings of the standard library and dotenv; they stay whoever needs them
 _SETTINGS = (
-    "atexit.register", "builtins", "dotenv", "faulthandler.enable", "locale.setlocale", "logging.addLevelName",
-    "logging.basicConfig", "logging.captureWarnings", "logging.config", "logging.disable",
+    "atexit.register", "builtins", "dotenv", "faulthandler.enable", "gc.disable", "gc.enable",
+    "gc.freeze", "gc.set_threshold", "locale.setlocale", "logging.addLevelName", "logging.basicConfig",
+    "logging.root", "logging.captureWarnings", "logging.config", "logging.disable",
     "logging.getLogger", "logging.setLoggerClass", "multiprocessing.set_start_method",
     "os.chdir", "os.environ", "os.putenv", "os.umask", "os.unsetenv", "resource.setrlimit",
     "signal.signal", "socket.setdefaulttimeout", "sys.argv", "sys.excepthook", "sys.modules", "sys.path",
@@ -50,6 +51,13 @@ _ACTS = (
 )  # fmt: skip
 #: those that give something when their value is kept: ``digits = load_digits()``
 _GIVES = ("apply", "check", "compile", "copy", "init", "load", "make", "prepare", "use")
+
+
+#: packages that are used for what they do to the machine, or to wait for something
+_OUTSIDE = {
+    "aiohttp", "boto3", "gdown", "httpx", "huggingface_hub", "requests", "shutil", "socket",
+    "subprocess", "urllib", "wget",
+}  # fmt: skip
 
 
 def changes(method: str) -> bool:
@@ -89,3 +97,13 @@ def acts(function: str, *, bare: bool = True) -> bool:
     """
     word = function.lower().lstrip("_")
     return word.startswith(_ACTS) and (bare or not word.startswith(_GIVES))
+
+
+def reaches_out(origin: str) -> bool:
+    """Whether a library function may be called for what it does outside of the process."""
+    return origin.partition(".")[0] in _OUTSIDE
+
+
+def registers(origin: str) -> bool:
+    """Whether a function registers something for everybody: ``register_heif_opener()``."""
+    return origin.rpartition(".")[2].startswith("register")
