@@ -19,6 +19,8 @@ class Board {
     this.head = {};
     this.note = "";
     this.outcome = null; // of the last export: {ok, text}
+    this.known = false; // to the kernel: has said hello
+    this.greeted = false; // and need not for its first view
     this.slow = false; // a click has gone unanswered
     this.lookedAt = -LOOK_MS;
     this.filter = new Filter(this);
@@ -99,6 +101,7 @@ class Board {
 
   /** Ask for everything: at the first view, and when the kernel may have changed under us. */
   hello() {
+    this.known = true;
     this.send({ t: "hello" });
   }
 
@@ -207,6 +210,7 @@ class Board {
     this.changed("snapshot");
     if (same && this.wanted >= 0) this.send({ t: "job", i: this.wanted });
     this.look_at();
+    if (!this.known) this.hello(); // it came by itself: say that somebody is here
   }
 
   on_delta(content, buffers) {
@@ -233,6 +237,11 @@ class Board {
     this.samples.read(view(rows, samples));
     this.jobs.readTicks(view(rows + samples, ticks));
     return changed;
+  }
+
+  /** The kernel sends all there is by itself: nobody need ask for it. */
+  on_greeting() {
+    this.greeted = true;
   }
 
   on_head(content) {

@@ -4,6 +4,7 @@ class CardView {
   constructor(board, element) {
     this.board = board;
     this.host = element;
+    this.frames = 0; // since it was to be styled and was not in the page
     this.root = make("div", "kit-card");
     this.head = new HeadBand(board);
     this.summary = new SummaryBand(board);
@@ -47,10 +48,13 @@ class CardView {
     requestAnimationFrame(() => {
       if (this.closed) return;
       if (!this.root.isConnected) {
-        // a cell off screen: its colours can be read when it is in the page
-        setTimeout(() => this.restyle(), 250);
+        // not placed yet, or a cell off screen: its colours can be read when it is in the page
+        this.frames += 1;
+        if (this.frames < 10) this.restyle();
+        else setTimeout(() => this.restyle(), 250);
         return;
       }
+      this.frames = 0;
       this.board.look = readLook(this.root);
       this.draw("theme");
     });
@@ -151,7 +155,11 @@ export default function card() {
     render({ el }) {
       const view = new CardView(board, el);
       if (board.started) view.draw("snapshot");
-      board.hello();
+      setTimeout(() => {
+        // what came while this script was loaded has been heard by now, and maybe no more is needed
+        if (!board.greeted) board.hello();
+        board.greeted = false;
+      }, 0);
       return () => view.close();
     },
   };

@@ -31,6 +31,9 @@ ANSWER_S = 3.0
 IDLE_S = 1.0
 #: seconds that the end of a cell waits at most for the counts of many jobs
 CATCH_UP_S = 0.5
+#: seconds after which a card is given its static table where a page draws the live one: reading HTML
+#: takes JupyterLab longer than drawing the card
+TABLE_S = 0.5
 #: seconds between two renewals of the static table, and while a live card hides it: it matters then
 #: only if the kernel dies, and is renewed at rest in any case
 RENEW_S, RENEW_HIDDEN_S = 1.0, 5.0
@@ -38,8 +41,8 @@ NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
     "installed where the Jupyter server runs; then reload this page once and run the cell again."
 )
-#: what stands where the picture will be, until there is one
-_NO_PICTURE = {"text/plain": ""}
+#: what stands where the picture, and where a page draws the card the table, will be
+_NOTHING_YET = {"text/plain": ""}
 _PICTURE_PX = (960, 320)
 
 
@@ -72,15 +75,23 @@ class Face:
         self._table: Slot | None = None
         self._picture: Slot | None = None
         self._unanswered = False
-        self._renewed_at = 0.0
+        self._shown_at = self._renewed_at = 0.0
         self._stale = False
         self._heard = -1
         self._hears_cells = False
         #: shown, but its table comes with ``settle``
         self._unsettled = False
+        #: there will be a table in a moment
+        self._table_comes = False
         self._waiting_for_rest = False
         self._live = Live(
-            store, controls, handler, self._head, self._on_update, all_sessions=all_sessions
+            store,
+            controls,
+            handler,
+            self._head,
+            self._on_update,
+            all_sessions=all_sessions,
+            begin=False,
         )
 
     # -- show -----------------------------------------------------------------------------------
@@ -95,6 +106,7 @@ class Face:
         """
         self._drop_old_note()
         if not outputs.in_kernel():
+            self._live.catch_up(CATCH_UP_S)
             sys.stdout.write(picture_text(self._describe()) + "\n")
             return
         if self._line is None or not self._line.open:
@@ -102,6 +114,10 @@ class Face:
 
             self._line = Line(self._live.hear)
             self._live.connect(self._line.send)
+            if outputs.frontend_expected():
+                self._live.greet()
+            else:  # the table is all there will be
+                self._live.catch_up(CATCH_UP_S)
         self._live.tell_head()
         self._unanswered = False
         self._picture, self._table = Slot(), Slot()
@@ -119,14 +135,28 @@ class Face:
                 "text/plain": "",
             }
         )
-        self._picture.show(_NO_PICTURE)
+        self._picture.show(_NOTHING_YET)
         self._unsettled = not settled
+        self._shown_at = self._renewed_at = time.monotonic()
         if settled:
-            self._table.show(_bundle(self._describe()))
-        self._renewed_at = time.monotonic()
+            self._place_table(self._table)
         self._stale = True
+        self._live.begin()
         if not self._live.seen and outputs.frontend_expected():
             self._controls.call_later(ANSWER_S, lambda: views.call(self._expect_answer))
+
+    def _place_table(self, table: Slot) -> None:
+        left = self._shown_at + TABLE_S - time.monotonic()
+        if left <= 0 or not outputs.frontend_expected():
+            table.show(_bundle(self._describe()))
+            return
+        table.show(_NOTHING_YET)
+        self._table_comes = True
+        self._controls.call_later(left, lambda: views.call(self._table_is_due))
+
+    def _table_is_due(self) -> None:
+        self._table_comes = False
+        self._renew()
 
     def note(self, sentence: str | None) -> None:
         """Show one sentence at the head, until the next one; None takes it away."""
@@ -153,7 +183,7 @@ class Face:
         if self._unsettled and self._table is not None:
             self._unsettled = False
             self._renewed_at = time.monotonic()
-            self._table.show(_bundle(self._describe()))
+            self._place_table(self._table)
         else:
             self._renew()
 
@@ -161,7 +191,8 @@ class Face:
         """Renew the static table if jobs changed and no page shows them. Always True."""
         # a job may wake its cell just before this view hears that it ended
         unsure = bool(self._live.feed.table.live)
-        if not self._live.seen and (unsure or self._live.heard != self._heard):
+        unseen = not self._live.seen and not self._table_comes
+        if unseen and (unsure or self._live.heard != self._heard):
             self._heard = self._live.heard
             if self._live.heard:
                 self._live.catch_up(CATCH_UP_S)
@@ -170,6 +201,7 @@ class Face:
 
     def _expect_answer(self) -> None:
         if not self._live.seen:
+            self._live.give_up()
             self._unanswered = True
             self._renew()
 

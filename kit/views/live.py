@@ -1,6 +1,6 @@
 """The living part of a card or panel: what goes to the page, and what its buttons ask for.
 
-Messages to the page: ``head``, ``snapshot``, ``delta``, ``live`` (text of the watched job), ``job``
+Messages to the page: ``greeting``, ``head``, ``snapshot``, ``delta``, ``live`` (text of the watched job), ``job``
 and ``part`` (what a person looks at), ``found`` (jobs that hold a text), ``ack`` (what became of a
 click). From the page: ``hello``, ``job``, what ``parts.KINDS`` names, ``compare``, ``find``, and the
 clicks ``run``, ``cancel``, ``retry``, ``draft``, ``export``, ``all``, each with an id of its own so
@@ -60,6 +60,8 @@ class Live:
         Only this job; None shows all.
     all_sessions : bool
         Begin with the jobs of all sessions.
+    begin : bool
+        Read the jobs at once; False if ``begin`` is called later.
     changed : callable
         Called on the view thread after each update, for the static picture.
     """
@@ -74,6 +76,7 @@ class Live:
         *,
         key: JobKey | None = None,
         all_sessions: bool = False,
+        begin: bool = True,
     ) -> None:
         self._store, self._controls, self._handler = store, controls, handler
         self._head, self._changed = head, changed
@@ -83,6 +86,8 @@ class Live:
         self._send: Callable[[Message], None] | None = None
         #: whether a page has ever answered
         self.seen = False
+        #: generation of the snapshot that was sent before a page asked, until one does; 0: it is due
+        self._greeted: int | None = None
         #: batches of events heard
         self.heard = 0
         self._lock = threading.Lock()
@@ -98,7 +103,23 @@ class Live:
         self._unsubscribe_spans = (
             controls.spans.subscribe(lambda: self._wake(FIRST_S)) if key is None else None
         )
-        views.call(lambda: self.feed.load(all_sessions=all_sessions))
+        self._begins_with: bool | None = all_sessions
+        if begin:
+            self.begin()
+
+    def begin(self) -> None:
+        """Read the jobs, on the view thread; only the first call does.
+
+        A card that is shown has sent its widget before: reading would compete with it for the
+        interpreter.
+        """
+        all_sessions, self._begins_with = self._begins_with, None
+        if all_sessions is not None:
+            views.call(lambda: self._load(all_sessions=all_sessions))
+
+    def _load(self, *, all_sessions: bool) -> None:
+        self.feed.load(all_sessions=all_sessions)
+        self._greet()
 
     def connect(self, send: Callable[[Message], None]) -> None:
         """Where messages go from now on; ``send`` must be thread-safe."""
@@ -114,8 +135,30 @@ class Live:
 
     def tell(self, message: Message) -> None:
         """Send a message, if a page is there."""
-        if self._send is not None and self.seen:
+        if self._send is not None and (self.seen or self._greeted is not None):
             self._send(message)
+
+    def greet(self) -> None:
+        """Send what a page that is being made will ask for: it then draws without a round trip.
+
+        First one word, which tells the page not to ask. anywidget keeps messages until the page's
+        script has begun; where another front end drops them, the page asks.
+        """
+        if not self.seen:
+            self._greeted = 0
+            self.tell(Message({"t": "greeting"}))
+            if self._begins_with is None:  # else the rest follows when the jobs have been read
+                views.call(self._greet)
+
+    def _greet(self) -> None:
+        if self._greeted is not None:
+            self.tell(self._head_message())
+            self.tell(self.feed.snapshot())
+            self._greeted = self.feed.generation
+
+    def give_up(self) -> None:
+        """No page has answered: send no more until one asks."""
+        self._greeted = None
 
     def tell_head(self) -> None:
         """Send the head anew: a new version, another note."""
@@ -146,6 +189,7 @@ class Live:
 
     def catch_up(self, timeout_s: float) -> None:
         """Have the jobs of this view as they are now, or as far as it gets in so many seconds."""
+        self.begin()
         until = time.monotonic() + timeout_s
         while True:
             taken = threading.Event()
@@ -196,7 +240,7 @@ class Live:
         kind = content.get("t")
         if kind == "hello":
             first, self.seen = not self.seen, True
-            views.call(self._welcome)
+            views.call(lambda: self._welcome(content.get("g")))
             if first:  # what was left undone because nobody would have seen it
                 views.call(self._changed)
         elif kind == "job":
@@ -212,9 +256,12 @@ class Live:
         elif kind in ("run", "cancel", "retry", "draft", "export", "all"):
             self._click(kind, content)
 
-    def _welcome(self) -> None:
+    def _welcome(self, generation: object = None) -> None:
+        """Tell a page all it needs; if it was greeted, it has the jobs and what came since."""
+        greeted, self._greeted = self._greeted, None
         self.tell(self._head_message())
-        self.tell(self.feed.snapshot())
+        if greeted is None or greeted != generation:
+            self.tell(self.feed.snapshot())
         exported = self.desk.welcome()
         if exported is not None:
             self.tell(exported)

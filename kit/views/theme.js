@@ -5,7 +5,9 @@ const ROLES = {
   text: "--kit-text", textSoft: "--kit-text-soft", surface: "--kit-surface", band: "--kit-band",
   line: "--kit-grid", wait: "--kit-wait", memory: "--kit-memory", torch: "--kit-torch",
   finding: "--kit-finding", failed: "--kit-failed", completed: "--kit-completed", running: "--kit-running",
-  cancelled: "--kit-cancelled", lost: "--kit-lost", span: "--kit-span",
+  cancelled: "--kit-cancelled", lost: "--kit-lost", span: "--kit-span", memoryFill: "--kit-memory-fill",
+  limit: "--kit-limit", fold: "--kit-fold", faint: "--kit-faint", onBar: "--kit-on-bar",
+  onBarSoft: "--kit-on-bar-soft",
 };
 
 /** Lightness 0..1 of a CSS colour as the browser computed it ("rgb(…)" or "color(srgb …)"). */
@@ -19,26 +21,27 @@ function lightness(colour) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
+/** Colours as the browser computes them: all probes at once, so that it computes styles once. */
+function coloursOf(root, variables) {
+  const probes = variables.map((variable) => {
+    const probe = make("span", "kit-probe");
+    probe.style.color = `var(${variable})`;
+    return probe;
+  });
+  root.append(...probes);
+  const colours = probes.map((probe) => getComputedStyle(probe).color);
+  for (const probe of probes) probe.remove();
+  return colours;
+}
+
 /** Read the palette from the card's own CSS; sets data-kit-theme on the way. */
 function readLook(root) {
-  const probe = make("span", "kit-probe");
-  root.append(probe);
-  const colour = (variable) => {
-    probe.style.color = `var(${variable})`;
-    return getComputedStyle(probe).color;
-  };
-  root.dataset.kitTheme = lightness(colour("--kit-surface")) < 0.3 ? "dark" : "light";
-  const look = {};
-  for (const [role, variable] of Object.entries(ROLES)) look[role] = colour(variable);
-  look.memoryFill = colour("--kit-memory-fill");
-  look.limit = colour("--kit-limit");
-  look.fold = colour("--kit-fold");
-  look.faint = colour("--kit-faint");
-  look.onBar = colour("--kit-on-bar");
-  look.onBarSoft = colour("--kit-on-bar-soft");
+  root.dataset.kitTheme = lightness(coloursOf(root, ["--kit-surface"])[0]) < 0.3 ? "dark" : "light";
+  const roles = Object.keys(ROLES);
+  const read = coloursOf(root, Object.values(ROLES));
+  const look = Object.fromEntries(roles.map((role, k) => [role, read[k]]));
   look.state = [look.wait, look.running, look.completed, look.failed, look.cancelled, look.failed, look.lost];
   look.font = getComputedStyle(root).fontFamily;
-  probe.remove();
   let pattern = null;
   look.lostPattern = (g) => {
     pattern ??= g.createPattern(stripes(look.lost, 2), "repeat");

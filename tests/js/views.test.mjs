@@ -550,9 +550,11 @@ test("a question is answered once, and given up when another job is looked at", 
 
 // -- the board ------------------------------------------------------------------------------------
 
-function boardWith() {
+function boardWith({ asks = true } = {}) {
   const sent = [];
   const board = new kit.Board((content) => sent.push(content));
+  if (asks) board.hello();
+  sent.length = 0;
   const hear = (content, buffers = []) => board.receive(content, buffers);
   const rows = row(0, { state: kit.RUNNING, end: NaN, execution: NaN });
   hear({ t: "snapshot", g: 3, now: T, all: false, older: 0, n: [kit.ROW_BYTES, 0, 0], names: { handlers: ["h"], sessions: ["s"], targets: ["local"] } }, [rows]);
@@ -572,6 +574,16 @@ test("the latest job is looked at until another is chosen", async () => {
   hear({ t: "delta", g: 3, now: T, n: [kit.ROW_BYTES, 0, 0] }, [row(2)]);
   assert.deepEqual(sent.at(-1), { t: "job", i: 0, g: 3 });
   assert.equal(board.shown(), 0);
+});
+
+test("a page to which all came by itself says that it is there, once", () => {
+  const { board, sent, hear } = boardWith({ asks: false });
+  assert.deepEqual(sent, [{ t: "job", i: 0, g: 3 }, { t: "hello", g: 3 }]);
+  assert.equal(board.greeted, false);
+  hear({ t: "greeting" });
+  assert.equal(board.greeted, true);
+  hear({ t: "snapshot", g: 4, now: T, all: false, older: 0, n: [0, 0, 0], names: { handlers: [], sessions: [], targets: [] } }, [row(0)]);
+  assert.equal(sent.filter((content) => content.t === "hello").length, 1);
 });
 
 test("messages of another generation are not believed", () => {
