@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -138,14 +139,18 @@ def use(target: str | Pod) -> None:
     target : str or Pod
         ``local``: in this kernel. ``process``: through exported code in real worker processes on
         this machine, with their cold starts and the SDK's own pacing. A :class:`kit.Pod`: on
-        another machine through its Jupyter server; blocks until that has answered.
+        another machine through its Jupyter server; blocks until that has answered. Jobs that this
+        notebook left there when its kernel was restarted are heard of again, which is printed.
 
     Raises
     ------
     TargetError
         There is no such target, or the pod cannot be used; the message says why.
     """
-    session().use(target)
+    now = session()
+    now.use(target)
+    if said := now.places.news(now.target):
+        sys.stdout.write(f"{said}\n")
 
 
 def jobs(

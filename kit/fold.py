@@ -46,17 +46,20 @@ class _Folding:
 
     def take(self, event: Event) -> None:
         """One event after the QUEUED one of this attempt."""
-        data = event.data
+        data, lost = event.data, self.state is JobState.LOST
+        # a job that was given up may go on where nobody could see it, and be heard of again
+        ended = self.state.final and not lost
         if isinstance(data, Started):
-            if self.state is JobState.IN_QUEUE:
-                self.state = JobState.IN_PROGRESS
+            if self.state is JobState.IN_QUEUE or (lost and self.started_at is None):
+                if not lost:
+                    self.state = JobState.IN_PROGRESS
                 self.started_at, self.slot, self.delay_ms = event.time, data.slot, data.delay_ms
         elif isinstance(data, Ended):
-            if not self.state.final or (self.state is JobState.LOST and event.kind in REAL_ENDS):
+            if not ended and not (lost and event.kind not in REAL_ENDS):
                 self.state = STATE_OF_END[event.kind]
                 self.ended_at, self.end, self.done = event.time, data, event.payload
         elif isinstance(data, (Chunk, Progress)):
-            if not self.state.final and event.payload is not None:
+            if not ended and event.payload is not None:
                 (self.stream if isinstance(data, Chunk) else self.progress).append(event.payload)
         elif isinstance(data, Log):
             self.logs.append(data)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kit.session import Session
     from kit.targets.pod.server import Server
     from kit.targets.pod.target import PodTarget
-    from kit.targets.pod.tether import Pace
+    from kit.targets.pod.terms import Pace
     from kit.targets.process import ProcessTarget
 
 
@@ -56,6 +56,18 @@ class Places:
         if target == "process" and self._process is None:
             self._open_process()
         return str(target)
+
+    def news(self, target: str) -> str:
+        """What a person should know who has just chosen a target, once; empty if nothing."""
+        pod = self._pods.get(target)
+        if pod is None or not pod.former:
+            return ""
+        count, pod.former = pod.former, 0
+        of = "1 job" if count == 1 else f"{count:,} jobs"
+        return (
+            f"{of} of this notebook's former kernel went on there: the end of each goes into the "
+            "journal, kit.jobs() shows it. pod.end() ends them."
+        )
 
     @property
     def remote(self) -> bool:
@@ -106,7 +118,7 @@ class Places:
     def _attach(self, pod: Pod, pace: Pace | None) -> PodTarget:
         from kit.targets.pod.setups import Hooks
         from kit.targets.pod.target import PodTarget
-        from kit.targets.pod.tether import Who
+        from kit.targets.pod.terms import Who
 
         session = self._session
         identity, words = _notebook()
@@ -120,6 +132,7 @@ class Places:
                 session.record.cells,
                 session.intake.new_key,
                 session.store.append_samples,
+                session.store.view,
             ),
             pace,
         )

@@ -35,7 +35,8 @@ class Pod:
         RunPod's API key for that look-up; None takes ``RUNPOD_API_KEY``, else runpod's own config.
     kernel : str or None
         Name of the kernel there. None: one for this notebook, found again after a restart of the
-        notebook's own kernel, with the model warm.
+        notebook's own kernel, with the model warm; jobs that went on there meanwhile, LOST here,
+        then get their real ends.
     share : bool
         Let another notebook use the same kernel beside this one, each with names of its own. Both
         must say so.

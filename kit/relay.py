@@ -40,6 +40,16 @@ class Relay(ABC):
             entry.elsewhere = entry.reserved = True
             self._roster.add(entry)
 
+    def adopt(self, entry: Entry, submitted_at: float, *, started: bool) -> None:
+        """Follow a job of a former kernel that another machine has still; ``relay`` tells the rest."""
+        with self._lock:
+            entry.elsewhere = entry.reserved = True
+            entry.queued_at = _clock() - max(0.0, _utc() - submitted_at)
+            if started:
+                self._occupy(entry)
+                entry.started_at = _clock()
+            self._roster.add(entry)
+
     def relay(self, entry: Entry, event: Event) -> None:
         """What the worker of another machine says of a job that was reserved here; thread-safe.
 
@@ -53,7 +63,7 @@ class Relay(ABC):
                     _, urgent = self._release(entry)
                 elif entry.stopping is not None:
                     return
-            elif entry.closed:
+            elif entry.closed and (entry.stopping is not None or kind is EventKind.STARTED):
                 return
             elif kind is EventKind.STARTED:
                 self._occupy(entry)

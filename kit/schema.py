@@ -8,6 +8,7 @@ move the row of the job, so both happen in the transaction of the event whicheve
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -124,6 +125,7 @@ _SAMPLES_OF = "ALTER TABLE samples ADD COLUMN target TEXT NOT NULL DEFAULT 'loca
 #: what brings the tables of an older journal to the next number
 _CHANGES = {1: _SPANS, 2: _SAMPLES_OF}
 
+_NAMES = re.compile(r"^CREATE TRIGGER (\w+)", re.MULTILINE)
 _THIS_ATTEMPT = "key = new.job_key AND attempt = new.attempt"
 
 # One for one the branches of kit.fold; tests/test_store.py holds them together.
@@ -162,14 +164,15 @@ BEGIN
 END;
 CREATE TRIGGER fold_started AFTER INSERT ON events WHEN new.kind = 'started'
 BEGIN
-    UPDATE jobs SET state = 'IN_PROGRESS', started_at = new.time, delay_ms = new.ms,
-        slot = json_extract(new.data, '$.slot')
-    WHERE {_THIS_ATTEMPT} AND state = 'IN_QUEUE';
+    UPDATE jobs SET state = CASE state WHEN 'LOST' THEN 'LOST' ELSE 'IN_PROGRESS' END,
+        started_at = new.time, delay_ms = new.ms, slot = json_extract(new.data, '$.slot')
+    WHERE {_THIS_ATTEMPT} AND (state = 'IN_QUEUE' OR (state = 'LOST' AND started_at IS NULL));
 END;
 CREATE TRIGGER fold_chunk AFTER INSERT ON events
 WHEN new.kind = 'chunk' AND coalesce(new.payload, new.payload_file) IS NOT NULL
 BEGIN
-    UPDATE jobs SET n_chunks = n_chunks + 1 WHERE {_THIS_ATTEMPT} AND {UNFINISHED};
+    UPDATE jobs SET n_chunks = n_chunks + 1
+    WHERE {_THIS_ATTEMPT} AND ({UNFINISHED} OR state = 'LOST');
 END;
 CREATE TRIGGER fold_finding AFTER INSERT ON events WHEN new.kind = 'finding'
 BEGIN
@@ -277,6 +280,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             for step in range(found, VERSION):
                 for statement in _statements(_CHANGES[step]):
                     connection.execute(statement)
+            for name in _NAMES.findall(_TRIGGERS):
+                connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+            for statement in _statements(_TRIGGERS):
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")
     except BaseException:

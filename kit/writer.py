@@ -185,15 +185,19 @@ class Writer:
 
     def mark_lost(self, number: int, reason: str) -> tuple[int, int]:
         """End the unfinished jobs of a session as LOST; returns the first ``seq`` and how many."""
+        away = Ended(
+            lost=f"{reason}; kit.use() of the same pod hears of it again if it is there still"
+        )
         # one statement however many jobs there are
         cursor = self.connection.execute(
             f"""
             INSERT INTO events ({_EVENT_COLUMNS})
-            SELECT key, attempt, 'lost', ?, NULL, ?, ?, NULL, NULL FROM jobs
+            SELECT key, attempt, 'lost', ?, NULL, ?, CASE WHEN target LIKE 'pod:%' THEN ? ELSE ? END,
+                   NULL, NULL FROM jobs
             WHERE session = ? AND {schema.UNFINISHED} ORDER BY number
             ON CONFLICT DO NOTHING
             """,
-            (time.time(), self._session, encode(Ended(lost=reason)), number),
+            (time.time(), self._session, encode(away), encode(Ended(lost=reason)), number),
         )
         return _last_row(cursor) - cursor.rowcount + 1, cursor.rowcount
 

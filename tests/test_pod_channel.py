@@ -43,9 +43,12 @@ def test_every_message_arrives_once_and_in_order(
     chance = random.Random(seed)
     source, sink = Channel(part, window), Channel(part, window)
     got: list[bytes] = []
-    for message in messages:
+    for n, message in enumerate(messages, 1):
         source.post(message)
         got += over(source, sink, chance, 0.3)
+        left = source.unfinished()  # what another reader would have to be given, whole
+        assert left == messages[n - len(left) : n]
+        assert n - len(left) <= len(got)
     for _ in range(2_000):
         if not source.unacknowledged:
             break

@@ -260,7 +260,8 @@ class Sessions(RuleBasedStateMachine):
         at = self.attempt[key] - old
         self.put(store, event(key, EventKind.CHUNK, Chunk(0), "1", at=at))
         self.put(store, event(key, EventKind.LOG, Log("stdout", "x"), at=at))
-        if not old and not self.state[key].final:
+        # one that was given up may be heard of again
+        if not old and (not self.state[key].final or self.state[key] is JobState.LOST):
             self.chunks[key] += 1
 
     @precondition(lambda self: any(self.open) and self.state)

@@ -51,6 +51,7 @@ _CODE_OF_END = {
     EventKind.TIMED_OUT: codec.TIMED_OUT,
     EventKind.LOST: codec.LOST,
 }
+_NO_SLOT = codec.SLOT.pack(-1)
 
 
 class Names:
@@ -209,9 +210,13 @@ class JobTable:
                 continue
             state = rows[at + codec.OFFSET_STATE]
             if type(data) is Started:
-                if state != codec.IN_QUEUE:
+                if state == codec.LOST:  # it went on where it could not be seen
+                    if rows[at + codec.OFFSET_SLOT : at + codec.OFFSET_SLOT + 2] != _NO_SLOT:
+                        continue
+                elif state != codec.IN_QUEUE:
                     continue
-                rows[at + codec.OFFSET_STATE] = codec.IN_PROGRESS
+                else:
+                    rows[at + codec.OFFSET_STATE] = codec.IN_PROGRESS
                 codec.SLOT.pack_into(rows, at + codec.OFFSET_SLOT, min(data.slot, 0x7FFF))
                 codec.WAIT.pack_into(rows, at + codec.OFFSET_WAIT, data.delay_ms)
             elif type(data) is Ended:
@@ -221,7 +226,7 @@ class JobTable:
                     continue
                 self._ended(index, at, event, data)
             elif type(data) is Chunk:
-                if state >= codec.COMPLETED:
+                if state >= codec.COMPLETED and state != codec.LOST:
                     continue
                 self._chunk(index, at, event.time)
             elif type(data) is Found:

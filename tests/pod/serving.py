@@ -22,7 +22,7 @@ from kit.registration import Cell, register
 from kit.request import make
 from kit.session import Session
 from kit.source.record import Cell as RecordedCell
-from kit.targets.pod.tether import Pace
+from kit.targets.pod.terms import Pace
 
 #: what the pod must not get from the tests' own environment: it is another machine
 _NOT_THERE = ("PYTHONPATH", "KIT_HOME")

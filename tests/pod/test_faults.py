@@ -16,7 +16,7 @@ import pytest
 from kit.errors import TargetError
 from kit.events import JobState
 from kit.job import Job
-from kit.targets.pod.tether import Pace
+from kit.targets.pod.terms import Pace
 from tests.making import ended, until
 from tests.pod.proxy import Proxy, proxy_to
 from tests.pod.serving import Desk, Jupyter

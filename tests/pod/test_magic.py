@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit.errors import TargetError
-from kit.targets.pod import tether
+from kit.targets.pod import greeting
 from tests.notebook_kernel import kernel_in
 from tests.pod.serving import Desk, Jupyter
 
@@ -36,7 +36,7 @@ def test_an_old_python_is_said(
     jupyter: Jupyter, kit_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # no kernel of an older Python is at hand: today's is made one
-    monkeypatch.setattr(tether, "_OLDEST_PYTHON", (9, 0))
+    monkeypatch.setattr(greeting, "_OLDEST_PYTHON", (9, 0))
     desk = Desk(kit_home)
     try:
         with pytest.raises(

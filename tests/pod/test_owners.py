@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,4 +108,118 @@ def test_the_newer_kernel_of_a_notebook_takes_over_from_one_that_still_lives(
         assert isinstance(second.run(1).result(60), int)
     finally:
         first.close()
+        second.close()
+
+
+#: a notebook whose kernel is killed: one job that streams, one that waits for it, one that is done
+KILLED = """
+import sys, time
+import json
+import subprocess
+import sys
+from pathlib import Path
+from kit.events import JobState
+from tests.making import until
+from tests.pod.serving import Desk
+
+url, token, home = sys.argv[1:]
+desk = Desk(Path(home))
+desk.connect(url, token)
+desk.cell("import asyncio, os")
+desk.cell('''
+%%handler handler
+async def handler(job):
+    with open("runs.txt", "a") as file:
+        file.write(f"{job['input']} ")
+    n = 0
+    while job["input"] == "stream" and not os.path.exists("enough"):
+        print(f"line {n}")
+        yield n
+        n += 1
+        await asyncio.sleep(0.002)
+''')
+desk.run("done").result(60)
+job = desk.run("stream")
+desk.run("waits")
+until(lambda: len(job.stream) > 20, "the stream")
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_jobs_of_a_killed_kernel_go_on_and_the_next_hears_of_them(
+    jupyter: Jupyter, kit_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/killed.ipynb")
+    (jupyter.work / "runs.txt").unlink(missing_ok=True)
+    command = [sys.executable, "-c", KILLED, jupyter.url, jupyter.token, str(kit_home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as former:
+        try:
+            assert former.stdout is not None
+            assert former.stdout.readline() == "ready\n"
+        finally:
+            former.kill()
+    second = Desk(kit_home)
+    try:
+        store = second.session.store
+        rows = {row.request: row for row in store.rows(payloads=True)}
+        done, stream, waits = (
+            rows[f'{{"input": "{name}"}}'] for name in ("done", "stream", "waits")
+        )
+        assert [done.state, stream.state, waits.state] == [
+            JobState.COMPLETED, JobState.LOST, JobState.LOST,
+        ]  # fmt: skip
+        second.connect(jupyter.url, jupyter.token)
+        assert second.pods[0].target.former == 2
+        second.cell("%%handler other\ndef other(job):\n    return 5")
+        assert second.run(1, "other").result(60) == 5, "it has no room beside them"
+        # let go of in good order, and taken up again
+        second.close()
+        second = Desk(kit_home)
+        store = second.session.store
+        second.connect(jupyter.url, jupyter.token)
+        seen = len(store.view(stream.key).stream)
+        until(lambda: len(store.view(stream.key).stream) > seen, "more of the stream")
+        (jupyter.work / "enough").touch()
+        until(lambda: store.view(waits.key).state is JobState.COMPLETED, "the end of the last")
+        view = store.view(stream.key)
+        assert view.state is JobState.COMPLETED
+        assert [json.loads(chunk) for chunk in view.stream] == list(range(len(view.stream)))
+        said = "".join(log.text for log in view.logs).splitlines()
+        assert said == [f"line {n}" for n in range(len(view.stream))]
+        assert store.view(waits.key).started_at is not None
+        assert (jupyter.work / "runs.txt").read_text().split() == ["done", "stream", "waits"]
+    finally:
+        second.close()
+
+
+def test_a_job_that_nobody_knows_any_more_is_ended_there(
+    jupyter: Jupyter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = notebook(tmp_path / "a.db", "forgotten", monkeypatch)
+    first.connect(jupyter.url, jupyter.token)
+    first.cell(
+        "%%handler slow\nasync def slow(job):\n"
+        "    import asyncio\n    try:\n        await asyncio.sleep(60)\n"
+        "    finally:\n        open('stopped.txt', 'w').close()"
+    )
+    job = first.run(1)
+    until(lambda: job.state is JobState.IN_PROGRESS, "the start")
+    first.close()
+    other = notebook(tmp_path / "c.db", "somebody", monkeypatch)
+    second = notebook(tmp_path / "b.db", "forgotten", monkeypatch)  # with another journal
+    try:
+        monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/somebody.ipynb")
+        kernel = first.pods[0].target._kernel
+        with pytest.raises(
+            TargetError, match=r"belongs to forgotten.ipynb .* 1 of its jobs still run"
+        ):
+            other.connect(jupyter.url, jupyter.token, kernel=kernel)
+        monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/forgotten.ipynb")
+        second.connect(jupyter.url, jupyter.token)
+        assert second.pods[0].target.former == 0
+        until((jupyter.work / "stopped.txt").exists, "its end")
+        assert isinstance(second.run(1).result(60), int)
+    finally:
+        other.close()
         second.close()

@@ -10,7 +10,7 @@ import pytest
 
 from kit.errors import TargetError
 from kit.targets.pod.address import parse
-from kit.targets.pod.tether import Pace
+from kit.targets.pod.terms import Pace
 from tests.kernel.conftest import Kernel
 from tests.making import until
 from tests.pod.proxy import proxy_to

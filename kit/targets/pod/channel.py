@@ -41,6 +41,8 @@ class Channel:
     def __init__(self, part_bytes: int = PART_BYTES, window_bytes: int = WINDOW_BYTES) -> None:
         self._part_bytes, self._window = part_bytes, window_bytes
         self._kept: deque[Part] = deque()
+        #: the acknowledged parts of a message whose end is not
+        self._begun: list[bytes] = []
         self._sent = self._acked = self._last = 0
         self._flying = 0
         self._pieces: list[bytes] = []
@@ -87,6 +89,10 @@ class Channel:
             self.kept_bytes -= len(part.data)
             if part.seq <= self._sent:
                 self._flying -= len(part.data)
+            if part.last:
+                self._begun.clear()
+            else:
+                self._begun.append(part.data)
         self._acked = max(self._acked, min(seq, self._last))
         self._sent = max(self._sent, self._acked)
         if again:
@@ -95,6 +101,16 @@ class Channel:
     def rewind(self) -> None:
         """Send again whatever is not acknowledged: the connection was another one."""
         self._sent, self._flying = self._acked, 0
+
+    def unfinished(self) -> list[bytes]:
+        """The messages that the other side does not have whole."""
+        whole, pieces = [], list(self._begun)
+        for part in self._kept:
+            pieces.append(part.data)
+            if part.last:
+                whole.append(b"".join(pieces))
+                pieces = []
+        return whole
 
     @property
     def pending(self) -> bool:

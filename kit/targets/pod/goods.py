@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import itertools
 import json
+import random
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ class Carrier:
     """Sends files over a tether; belongs to its event loop."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(random.randrange(1 << 40))  # not those of a former kernel
         self._answers: dict[int, asyncio.Future[tuple[Any, ...]]] = {}
 
     def heard(self, letter: Letter) -> None:

@@ -21,10 +21,13 @@ from kit.capture import Capture
 from kit.errors import RegistrationError
 from kit.queue import Entry
 from kit.sdk import SdkHook
+from kit.targets.pod.mailbox import Send
 from kit.targets.pod.stage import Stage
 from kit.targets.pod.tenant import Tenant
 
 _TYPE = "kit_pod"
+#: under which name the kit's part is here; its hash tells one version from another
+_PACKAGE = __name__.partition(".")[0]
 _remote: Remote | None = None
 
 
@@ -34,6 +37,8 @@ class _Holder:
     def __init__(self, tenant: Tenant, identity: str, who: str, *, share: bool) -> None:
         self.tenant, self.identity, self.who, self.share = tenant, identity, who, share
         self.heard_at = time.monotonic()
+        #: it has gone, and jobs of it still run here or were not fetched
+        self.left = False
 
 
 class Remote:
@@ -75,16 +80,18 @@ class Remote:
             return
         holder.heard_at = time.monotonic()
         if op == "data":
-            holder.tenant.take(content, [bytes(b) for b in message["buffers"]])
-        elif op == "bye":
+            holder.tenant.mailbox.take(content, [bytes(b) for b in message["buffers"]])
+        elif op == "bye" and holder.tenant.idle:
             self._drop(owner, "it said good-bye")
+        elif op == "bye":
+            holder.left = True
         if op == "ping" or content.get("again") or content.get("want"):
             self._pong(owner, holder, content)
 
     def _pong(self, owner: str, holder: _Holder, content: dict[str, Any]) -> None:
-        channel = holder.tenant.channel
+        channel = holder.tenant.mailbox.channel
         if op_ack := content.get("ack"):
-            holder.tenant.acknowledged(op_ack, again=bool(content.get("again")))
+            holder.tenant.mailbox.acknowledged(op_ack, again=bool(content.get("again")))
         self._send(
             {
                 "op": "pong",
@@ -97,52 +104,82 @@ class Remote:
         )
 
     def _hello(self, content: dict[str, Any]) -> None:
-        owner, identity = content["owner"], content["identity"]
+        owner = content["owner"]
         with self._lock:
             holder = self._holders.get(owner)
             if holder is None:
                 # one that another has taken over from must not take it back by connecting again
                 refusal = self._gone.get(owner) or self._refusal(content)
                 if refusal:
-                    self._send({"op": "refused", "owner": owner, "why": refusal})
+                    told = {"op": "refused", "package": _PACKAGE, "owner": owner, "why": refusal}
+                    self._send(told)
                     return
-                holder = self._admit(owner, identity, content)
-        holder.heard_at = time.monotonic()
+                holder = self._inherit(content) or self._admit(content)
+        holder.heard_at, holder.left = time.monotonic(), False
+        tenant, fresh = holder.tenant, content["fresh"]
         self._send(
             {
                 "op": "welcome",
+                "package": _PACKAGE,
                 "owner": owner,
                 "incarnation": self.incarnation,
-                "ack": holder.tenant.channel.received,
+                "ack": tenant.mailbox.channel.received,
                 "time": time.time(),
                 "sent": content.get("sent"),
                 "facts": _facts(),
-                "record": holder.tenant.stage.record if content["fresh"] else None,
+                "record": tenant.plays.stage.record if fresh else None,
+                "held": tenant.held() if fresh else None,
+                "plans": tenant.plays.last,
             }
         )
-        holder.tenant.resume(content["received"])
+        tenant.mailbox.resume(content["received"])
 
     def _refusal(self, content: dict[str, Any]) -> str:
-        for owner, holder in list(self._holders.items()):
-            if holder.identity == content["identity"]:
-                # the same notebook after a restart of its kernel: the newer one takes over
-                self._drop(owner, "a newer kernel of the same notebook has taken the pod over")
-            elif not (holder.share and content["share"]):
-                ago = time.monotonic() - holder.heard_at
-                return (
-                    f"this kernel of the pod belongs to {holder.who} (heard {ago:.0f} s ago). Take "
-                    "another one, kit.Pod(..., kernel='name'), or share it: share=True on both sides."
-                )
+        for holder in list(self._holders.values()):
+            if holder.identity == content["identity"] or (holder.share and content["share"]):
+                continue
+            running = holder.tenant.unfinished
+            if holder.left and not running:
+                continue  # what it has not fetched is kept for it
+            ago = time.monotonic() - holder.heard_at
+            state = (
+                f"left {ago:.0f} s ago, {running} of its jobs still run"
+                if holder.left
+                else (f"heard {ago:.0f} s ago")
+            )
+            return (
+                f"this kernel of the pod belongs to {holder.who} ({state}). Take "
+                "another one, kit.Pod(..., kernel='name'), or share it: share=True on both sides."
+            )
         return ""
 
-    def _admit(self, owner: str, identity: str, content: dict[str, Any]) -> _Holder:
+    def _inherit(self, content: dict[str, Any]) -> _Holder | None:
+        """The same notebook after a restart of its kernel: the newer one takes over, jobs and all."""
+        owner = content["owner"]
+        for former, holder in list(self._holders.items()):
+            if holder.identity == content["identity"]:
+                del self._holders[former]
+                self._gone[former] = "a newer kernel of the same notebook has taken the pod over"
+                holder.tenant.hand_over(self._sender(owner))
+                return self._hold(holder.tenant, content)
+        return None
+
+    def _admit(self, content: dict[str, Any]) -> _Holder:
+        stage = self._stage(content["identity"])
+        tenant = Tenant(self._folder, stage, self._loop, self._sender(content["owner"]))
+        return self._hold(tenant, content)
+
+    def _hold(self, tenant: Tenant, content: dict[str, Any]) -> _Holder:
+        share = bool(content["share"])
+        holder = _Holder(tenant, content["identity"], content["who"], share=share)
+        self._holders[content["owner"]] = holder
+        return holder
+
+    def _sender(self, owner: str) -> Send:
         def send(about: dict[str, Any], buffers: list[bytes]) -> None:
             self._send({**about, "owner": owner}, buffers)
 
-        tenant = Tenant(self._folder, self._stage(identity), self._loop, send)
-        holder = _Holder(tenant, identity, content["who"], share=bool(content["share"]))
-        self._holders[owner] = holder
-        return holder
+        return send
 
     def _stage(self, identity: str) -> Stage:
         """The namespace of a notebook; it outlives the notebook's own kernel."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.errors import KitError, TargetError
-from kit.events import ENDS, Event, EventKind, JobKey, Sample
+from kit.events import ENDS, Event, EventKind, JobKey, JobView, Sample
 from kit.handler import Handler, HandlerKind, HandlerVersion, Options
 from kit.queue import Entry
 from kit.source.record import Cell
@@ -37,11 +37,14 @@ class Hooks:
         A new job key.
     samples : callable
         Keeps memory readings of the pod.
+    view : callable
+        What the journal has of a job, of any session; None if it does not know it.
     """
 
     cells: Callable[[], Sequence[Cell]]
     key: Callable[[], JobKey]
     samples: Callable[[Sequence[Sample]], None]
+    view: Callable[[JobKey], JobView | None]
 
 
 @dataclass(slots=True)
@@ -93,11 +96,14 @@ class Setups:
     ) -> None:
         self._target, self._worker, self._hooks, self._later = target, worker, hooks, call_later
         self.report: Plan | None = None
-        self._number = 0
-        self.renew(())
+        self.renew((), 0)
 
-    def renew(self, record: Sequence[tuple[str, str, bool]]) -> None:
-        """Begin with a kernel that has run these statements: key, what was said of it, success."""
+    def renew(self, record: Sequence[tuple[str, str, bool]], plans: int) -> None:
+        """Begin with a kernel that has run these statements: key, what was said of it, success.
+
+        ``plans`` is the number of the last plan that it knows.
+        """
+        self._number = plans
         self._standing: dict[tuple[str, int], _Standing] = {}
         #: what runs there now, and all whose end has not been told yet
         self._setup: _Setup | None = None

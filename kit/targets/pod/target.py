@@ -11,27 +11,21 @@ import contextlib
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any
 
-from kit import codec
 from kit.errors import KitError, TargetError
-from kit.events import ENDS, Data, Ended, ErrorInfo, Event, EventKind, JobKey, Log, Sample
-from kit.outcome import Outcome
+from kit.events import JobKey
 from kit.queue import Entry
-from kit.secret import redact
+from kit.targets.pod.flight import Flight
 from kit.targets.pod.goods import Carrier, Goods
 from kit.targets.pod.letters import Letter
 from kit.targets.pod.server import Away, Server
 from kit.targets.pod.setups import Hooks, Setups, standing
-from kit.targets.pod.tether import Pace, Tether, Who
+from kit.targets.pod.terms import Pace, Who
+from kit.targets.pod.tether import Tether
 from kit.worker import Worker
 
-#: jobs handed to the pod ahead of their turn; the rest stay in the session's own queue
-_AHEAD = 2_000
-_AHEAD_CHARS = 64_000_000
 _SLICE_S = 0.1
 _LINGER_S = 0.02
 
@@ -71,11 +65,11 @@ class PodTarget:
         self._carrier = Carrier()
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._entries: dict[str, Entry] = {}
-        self._chars = 0
-        self._held: deque[Entry] = deque()
+        #: jobs of a former kernel of this notebook that were still there when this one came
+        self.former = 0
         self._loop = asyncio.new_event_loop()
         self.setups = Setups(name, worker, hooks, self._loop.call_later)
+        self._flight = Flight(name, worker, hooks, self.setups)
         self._thread = threading.Thread(target=self._main, name="kit-pod", daemon=True)
         self._thread.start()
 
@@ -156,7 +150,7 @@ class PodTarget:
         names = [need for _, need in wanted]
         entry = Entry(key, f"install-{key}", standing("pod install"), "", target=self.name)
         self._worker.enroll(entry, json.dumps({"input": {"requirements": names}}))
-        self._entries[key] = entry
+        self._flight.follow(entry)
         self.tether.post([Letter("install", (key,), json.dumps(list(wanted)))])
         return key
 
@@ -182,14 +176,9 @@ class PodTarget:
             self._loop.call_soon_threadsafe(self._stop, entry)
 
     def _stop(self, entry: Entry) -> None:
-        if entry in self._held:
-            self._held.remove(entry)
-        elif self.tether is not None and (entry.key in self._entries or self.setups.has(entry.key)):
-            self.tether.post([Letter("stop", (entry.key,))])
-            waiting = [e for e in self._entries.values() if not e.closed and e is not entry]
-            if self.setups.running is not None and not waiting and not self._held:
-                # nobody waits for the model any more: its loading is interrupted too
-                self.tether.post([Letter("stop", (self.setups.running,))])
+        letters = self._flight.stop(entry)
+        if letters and self.tether is not None:
+            self.tether.post(letters)
 
     def close(self) -> None:
         """Let go of the pod; its kernel stays, with the model. Blocks for at most 2 s."""
@@ -232,8 +221,12 @@ class PodTarget:
         except BaseException:
             await server.close()
             raise
-        self.setups.renew(tether.record)
+        assert tether.welcome is not None
+        self.setups.renew(tether.welcome.record, tether.welcome.plans)
         self.tether = tether
+        letters = self._flight.adopt(tether.welcome.held)
+        self.former = len(letters[0].head)
+        tether.post(letters)
         self._loop.call_soon(self._pump)
 
     async def _reopen(self) -> None:
@@ -247,16 +240,10 @@ class PodTarget:
                 self.trouble = str(exc)
                 patient = time.monotonic() - since < self._pace.lease_s
                 if not (isinstance(exc, Away) and patient):
-                    self._fail_waiting(str(exc))
+                    self._flight.fail_waiting(str(exc))
                     return
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._pace.longest_s)
-
-    def _fail_waiting(self, why: str) -> None:
-        while self._held:
-            self._worker.finish(self._held.popleft(), _failed(why))
-        while (entry := self._worker.reserve(self.name)) is not None:
-            self._worker.finish(entry, _failed(why))
 
     def _changed(self, state: str, sentence: str) -> None:
         self.trouble = sentence
@@ -269,9 +256,8 @@ class PodTarget:
                 "there, its end comes when the pod is back."
             )
         elif state == "gone":
-            self._lose(f"{label}: {sentence} job.retry() runs it again on a new kernel")
-            self._entries.clear()
-            self._chars = 0
+            why = f"{label}: {sentence} job.retry() runs it again on a new kernel"
+            self._lose(why, gone=True)
             tether, self.tether = self.tether, None
             if tether is not None and not self._closed:
                 leaving = self._loop.create_task(self._leave(tether))
@@ -283,66 +269,34 @@ class PodTarget:
         await tether.close(bye=False)
         await tether.server.close()
 
-    def _lose(self, reason: str) -> None:
-        for entry in list(self._entries.values()):
-            self._worker.lost(entry, reason)
-        self.setups.lose(reason)
+    def _lose(self, reason: str, *, gone: bool = False) -> None:
+        self._flight.lose(reason, gone=gone)
         self._carrier.lose(reason)
 
-    # -- to the pod -----------------------------------------------------------------------------
+    # -- letters --------------------------------------------------------------------------------
 
     def _pump(self) -> None:
         if self._closed:
             return
-        if self.tether is None:
-            first = None if self._held else self._worker.reserve(self.name)
-            if first is not None:
-                self._held.append(first)
-            if len(self._held) and self._opening is None:
-                self._opening = self._loop.create_task(self._reopen())
-                self._opening.add_done_callback(self._opened)
-            return
-        letters: list[Letter] = []
-        while len(self._entries) < _AHEAD and self._chars < _AHEAD_CHARS:
-            entry = self._held.popleft() if self._held else self._worker.reserve(self.name)
-            if entry is None:
-                break
-            if entry.closed:
-                continue
-            try:
-                number = self.setups.number_of(entry.handler, letters)
-                text = self._worker.request_of(entry)
-            except KitError as exc:
-                self._worker.finish(entry, _failed(str(exc)))
-                continue
-            except Exception as exc:
-                # a fault of the kit's own: without an end the job would wait for ever
-                self._worker.finish(entry, _failed(f"the kit failed: {type(exc).__name__}: {exc}"))
-                continue
-            if number is None:
-                self._held.appendleft(entry)
-                break
-            entry.elsewhere = True
-            self._entries[entry.key] = entry
-            self._chars += len(text)
-            head = (entry.key, entry.id, entry.attempt, number, entry.timeout_s)
-            letters.append(Letter("job", head, text))
-        if letters:
-            self.tether.post(letters)
+        if self.tether is not None:
+            letters = self._flight.depart()
+            if letters:
+                self.tether.post(letters)
+        elif self._flight.waits() and self._opening is None:
+            self._opening = self._loop.create_task(self._reopen())
+            self._opening.add_done_callback(self._opened)
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         self._opening = None
         if not task.cancelled() and (exc := task.exception()) is not None:
-            self._fail_waiting(f"{self.name}: {type(exc).__name__}: {exc}")
-
-    # -- from the pod ---------------------------------------------------------------------------
+            self._flight.fail_waiting(f"{self.name}: {type(exc).__name__}: {exc}")
 
     def _hear(self, letters: Sequence[Letter]) -> None:
         for letter in letters:
             if letter.kind == "event":
-                self._event(letter)
+                self._flight.hear(letter, self._local)
             elif letter.kind == "samples":
-                self._sampled(letter)
+                self._flight.sampled(letter, self._local)
             elif letter.kind == "ran":
                 self.setups.ran(letter)
             elif letter.kind in ("wanted", "stored"):
@@ -352,42 +306,3 @@ class PodTarget:
     def _local(self, remote_s: float) -> float:
         assert self.tether is not None
         return remote_s - self.tether.clock.best.offset_s
-
-    def _event(self, letter: Letter) -> None:
-        key, attempt, kind_text, at, data = letter.head
-        kind = EventKind(kind_text)
-        told = self._ours(codec.decode(kind, data))
-        event = Event(JobKey(key), attempt, kind, self._local(at), told, letter.text)
-        entry = self._entries.get(key)
-        if entry is not None and entry.attempt == attempt:
-            if kind in ENDS:
-                del self._entries[key]
-                self._chars -= len(entry.request or "")
-            self._worker.relay(entry, event)
-        else:
-            self.setups.heard(event)
-
-    def _ours(self, data: Data) -> Data:
-        """Without the keys that this machine knows."""
-        if isinstance(data, Log):
-            return replace(data, text=redact(data.text))
-        if isinstance(data, Ended):
-            error = data.error
-            if error is not None:
-                error = replace(
-                    error, message=redact(error.message), traceback=redact(error.traceback)
-                )
-            return replace(data, error=error)
-        return data
-
-    def _sampled(self, letter: Letter) -> None:
-        samples = [
-            Sample(self._local(at), kind, device, used, total, utilization, self.name)
-            for at, kind, device, used, total, utilization in letter.head
-        ]
-        with contextlib.suppress(KitError):  # a chart with a gap is better than no jobs
-            self._hooks.samples(samples)
-
-
-def _failed(why: str) -> Outcome:
-    return Outcome(EventKind.FAILED, None, ErrorInfo("", why), why)

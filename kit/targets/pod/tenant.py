@@ -1,41 +1,48 @@
-"""One notebook's part of a pod's kernel: its namespace, its worker, and what is still to be told."""
+"""One notebook's part of a pod's kernel: its worker, its jobs, and what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import codec, torchstate
+from kit import codec
 from kit.capture import JOB
-from kit.errors import KitError
-from kit.events import Ended, ErrorInfo, Event, EventKind, JobKey, JobView, Sample
-from kit.handler import Handler, HandlerKind, HandlerVersion, Options, kind_of
+from kit.events import (
+    Chunk,
+    Ended,
+    ErrorInfo,
+    Event,
+    EventKind,
+    JobKey,
+    JobView,
+    Log,
+    Progress,
+    Sample,
+)
 from kit.outcome import Outcome
 from kit.queue import Entry
 from kit.sampler import Sampler
 from kit.targets.local import LocalTarget, report_progress
-from kit.targets.pod.channel import Channel, Part
 from kit.targets.pod.depot import Depot, Install
-from kit.targets.pod.letters import Letter, pack, unpack
-from kit.targets.pod.stage import Fault, Line, Stage
+from kit.targets.pod.letters import Letter
+from kit.targets.pod.mailbox import Mailbox, Send
+from kit.targets.pod.plays import Plays, standing
+from kit.targets.pod.stage import Stage
 from kit.worker import Worker
 
-#: messages to the notebook are at least so far apart: the server drops more than 1,000 a second
-PACE_S = 0.005
-#: how long a job's start waits for more to say
-_HOLD_S = 0.002
-#: bytes of parts in one message
-_MESSAGE_BYTES = 4 << 20
-#: bytes the notebook has not fetched above which a stream waits
-_KEEP_BYTES = 256 << 20
-_utc, _clock, _sleep = time.time, time.perf_counter, time.sleep
+#: ends that are kept although the notebook has them, for one whose kernel dies before it wrote them
+_ENDS, _END_CHARS = 1_000, 16_000_000
+_COUNTED = (Chunk, Progress, Log)
+_PENDING = standing("pending")
+_utc = time.time
+
+#: an attempt of a job
+Run = tuple[str, int]
 
 
 class _PodWorker(Worker):
@@ -45,21 +52,11 @@ class _PodWorker(Worker):
 
     def chunk(self, entry: Entry, text: str) -> Any:
         waiting = super().chunk(entry, text)
-        return self._fetched() if self.tenant.full else waiting
+        return self._fetched() if self.tenant.mailbox.full else waiting
 
     async def _fetched(self) -> None:
-        while self.tenant.full:
+        while self.tenant.mailbox.full:
             await asyncio.sleep(0.05)
-
-
-class _Plan:
-    """Statements, and the handler that stands once they have run."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.handler: Handler | None = None
-        self.error: tuple[ErrorInfo, str] | None = None
-        self.waiting: list[Entry] = []
 
 
 class Tenant:
@@ -78,48 +75,56 @@ class Tenant:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        stage: Stage,
-        loop: asyncio.AbstractEventLoop,
-        send: Callable[[dict[str, Any], list[bytes]], None],
+        self, folder: Path, stage: Stage, loop: asyncio.AbstractEventLoop, send: Send
     ) -> None:
-        self.stage = stage
-        self._loop, self._send = loop, send
-        self._lock = threading.Lock()
-        self._plan_lock = threading.Lock()
-        self.channel = Channel()
-        self._outbox: deque[Letter] = deque()
-        self._wake = threading.Event()
-        self._closed = False
-        self._plans: dict[int, _Plan] = {}
-        self._seen: set[tuple[str, int]] = set()
-        self._setup = ""
+        self._seen: set[Run] = set()
+        #: attempts without an end
+        self._open: set[Run] = set()
+        #: how many chunks, progress values and log texts of an attempt have been told
+        self._told: dict[tuple[str, int, EventKind], int] = {}
+        self._ends: deque[Letter] = deque()
+        self._end_chars = 0
         self._installs: dict[str, Install] = {}
-        self.depot = Depot(folder, self.tell)
-        self._turn = asyncio.Lock()
+        self.mailbox = Mailbox(send, self._read)
+        self.depot = Depot(folder, self.mailbox.tell)
         self.sampler = Sampler(self._samples)
         self.worker = _PodWorker(self, self.sampler)
         self.worker.tenant = self
         self.worker.attach(LocalTarget(self.worker))
+        self.plays = Plays(stage, self.worker, loop, self.mailbox.tell, self._refuse)
         self.sampler.start()
-        threading.Thread(target=self._send_loop, name="kit-link", daemon=True).start()
 
     # -- out ------------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Event]) -> list[Event]:
         """What the worker journals goes to the notebook."""
-        self._outbox.extend(
-            Letter(
-                "event",
-                (e.job_key, e.attempt, e.kind.value, e.time, codec.encode(e.data)),
-                e.payload,
-            )
-            for e in events
-            if e.kind is not EventKind.QUEUED  # the notebook has that itself
-        )
-        self._wake.set()
+        letters = []
+        for e in events:
+            if e.kind is EventKind.QUEUED:
+                self._open.add((e.job_key, e.attempt))
+                continue  # the notebook has that itself
+            number = 0
+            if isinstance(e.data, _COUNTED):
+                at = (e.job_key, e.attempt, e.kind)
+                number = self._told.get(at, 0)
+                self._told[at] = number + 1
+            head = (e.job_key, e.attempt, e.kind.value, e.time, codec.encode(e.data), number)
+            letter = Letter("event", head, e.payload)
+            if isinstance(e.data, Ended):
+                self._ended(letter)
+            letters.append(letter)
+        self.mailbox.post(letters)
         return list(events)
+
+    def _ended(self, letter: Letter) -> None:
+        key, attempt = letter.head[:2]
+        self._open.discard((key, attempt))
+        for kind in (EventKind.CHUNK, EventKind.PROGRESS, EventKind.LOG):
+            self._told.pop((key, attempt, kind), None)
+        self._ends.append(letter)
+        self._end_chars += len(letter.text or "")
+        while len(self._ends) > _ENDS or (self._end_chars > _END_CHARS and len(self._ends) > 1):
+            self._end_chars -= len(self._ends.popleft().text or "")
 
     def view(self, key: JobKey) -> JobView | None:  # noqa: ARG002 - requests stay in memory here
         return None
@@ -128,73 +133,57 @@ class Tenant:
         rows = [
             (s.time, s.kind, s.device, s.used_bytes, s.total_bytes, s.utilization) for s in samples
         ]
-        self.tell("samples", *rows)
+        self.mailbox.tell("samples", *rows)
 
-    def tell(self, kind: str, *head: Any, text: str | None = None) -> None:
-        """One letter to the notebook. Thread-safe."""
-        self._outbox.append(Letter(kind, head, text))
-        self._wake.set()
+    # -- from one kernel of the notebook to the next --------------------------------------------
 
     @property
-    def full(self) -> bool:
-        """Whether the notebook has fetched so little that nothing more should be made."""
-        return self.channel.kept_bytes > _KEEP_BYTES
+    def unfinished(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._open)
 
-    def _send_loop(self) -> None:
-        while not self._closed:
-            self._wake.wait()
-            self._wake.clear()
-            if all(one.kind == "event" and one.head[2] == "started" for one in list(self._outbox)):
-                _sleep(_HOLD_S)  # a short job's end then goes in the same message
-            self.flush()
-            _sleep(PACE_S)
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs here and nothing is to be fetched."""
+        return not self._open and self.mailbox.fetched
 
-    def flush(self) -> None:
-        """Send what the window lets through."""
-        while True:
-            with self._lock:
-                letters = [self._outbox.popleft() for _ in range(len(self._outbox))]
-                if letters:
-                    self.channel.post(pack(letters))
-                parts = self.channel.take(_MESSAGE_BYTES)
-                if not parts:
-                    return
-                content = {
-                    "op": "data",
-                    "ack": self.channel.received,
-                    "again": self.channel.gap,
-                    "parts": [(part.seq, part.last) for part in parts],
-                }
-            self._send(content, [part.data for part in parts])
+    def held(self) -> list[Run]:
+        """The attempts that run here, and those whose end a newer kernel may have missed."""
+        ended = [(letter.head[0], letter.head[1]) for letter in list(self._ends)]
+        return [*list(self._open), *ended]
+
+    def hand_over(self, send: Send) -> None:
+        """Belong to a newer kernel of the notebook; jobs go on, and it says which it knows."""
+        self.plays.handed_over()
+        self.mailbox.hand_over(send)
+
+    def _claimed(self, letter: Letter) -> None:
+        """The newer kernel knows these jobs, and so much of each; the others have nobody."""
+        has = {(key, attempt): told for key, attempt, *told in letter.head}
+
+        def missed(one: Letter) -> bool:
+            if one.kind != "event" or (one.head[0], one.head[1]) not in has:
+                return False
+            started, *counts = has[one.head[0], one.head[1]]
+            kind = EventKind(one.head[2])
+            if kind is EventKind.STARTED:
+                return not started
+            at = {EventKind.CHUNK: 0, EventKind.PROGRESS: 1, EventKind.LOG: 2}.get(kind)
+            return at is None or one.head[5] >= counts[at]
+
+        def choice(kept: list[Letter]) -> list[Letter]:
+            chosen = [one for one in kept if missed(one)]
+            there = {one.head[:3] for one in chosen}
+            # told to the former kernel, and perhaps not in the journal when it died
+            again = [one for one in list(self._ends) if missed(one) and one.head[:3] not in there]
+            return again + chosen
+
+        self.mailbox.choose(choice)
+        for key, attempt in list(self._open):
+            if (key, attempt) not in has:
+                self._stop(JobKey(key))
 
     # -- in (control thread) --------------------------------------------------------------------
-
-    def resume(self, received: int) -> None:
-        """The notebook is back and has everything up to a part."""
-        with self._lock:
-            self.channel.acknowledged(received)
-            self.channel.rewind()
-        self._wake.set()
-
-    def acknowledged(self, seq: int, *, again: bool) -> None:
-        """The notebook has everything up to a part."""
-        with self._lock:
-            self.channel.acknowledged(seq, again=again)
-            more = self.channel.pending
-        if more:
-            self._wake.set()
-
-    def take(self, content: dict[str, Any], buffers: Sequence[bytes]) -> None:
-        """Parts from the notebook."""
-        with self._lock:
-            self.channel.acknowledged(content["ack"], again=content["again"])
-            parts = [Part(seq, last, data) for (seq, last), data in zip(content["parts"], buffers)]
-            messages = self.channel.receive(parts)
-            more = self.channel.pending
-        if more:
-            self._wake.set()
-        for message in messages:
-            self._read(unpack(message))
 
     def _read(self, letters: Sequence[Letter]) -> None:
         entries: list[Entry] = []
@@ -207,9 +196,11 @@ class Tenant:
             self._submit(entries)
             entries = []
             if letter.kind == "plan":
-                self._play_soon(letter)
+                self.plays.begin(letter)
             elif letter.kind == "stop":
                 self._stop(JobKey(letter.head[0]))
+            elif letter.kind == "claim":
+                self._claimed(letter)
             else:
                 self._keep(letter)
         self._submit(entries)
@@ -219,20 +210,12 @@ class Tenant:
         if (key, attempt) in self._seen:
             return None  # never twice, whatever the network repeats
         self._seen.add((key, attempt))
-        plan = self._plans[number]
+        self._open.add((key, attempt))
         entry = Entry(
-            JobKey(key), id, plan.handler or _standing(None), letter.text or "{}",
+            JobKey(key), id, _PENDING, letter.text or "{}",
             attempt=attempt, timeout_s=timeout_s, resident=True,
         )  # fmt: skip
-        with self._plan_lock:
-            if plan.error is not None:
-                self._refuse([entry], *plan.error)
-                return None
-            if plan.handler is None:
-                plan.waiting.append(entry)
-                return None
-            entry.handler = plan.handler
-        return entry
+        return entry if self.plays.cast(entry, number) else None
 
     def _submit(self, entries: Sequence[Entry]) -> None:
         if entries:
@@ -249,7 +232,7 @@ class Tenant:
             self.depot.close_up(letter.head[0])
         elif letter.kind == "install":
             key = JobKey(letter.head[0])
-            entry = Entry(key, key, _standing("pod install"), "{}", resident=True)
+            entry = Entry(key, key, standing("pod install"), "{}", resident=True)
             self.worker.admit(entry, "")
             self._installs[key] = Install(entry, json.loads(letter.text or "[]"), self._installed)
 
@@ -261,18 +244,12 @@ class Tenant:
         install = self._installs.get(key)
         if install is not None:
             install.stop()
+        elif self.plays.stop(key):
             return
-        if key == self._setup:
-            self.stage.interrupt()
-            return
-        with self._plan_lock:
-            for plan in self._plans.values():
-                for entry in plan.waiting:
-                    if entry.key == key:
-                        plan.waiting.remove(entry)
-                        self._end(entry, EventKind.CANCELLED, Ended())
-                        return
-        self.worker.cancel(key)
+        elif (waiting := self.plays.withdraw(key)) is not None:
+            self._end(waiting, EventKind.CANCELLED, Ended())
+        else:
+            self.worker.cancel(key)
 
     def _end(self, entry: Entry, kind: EventKind, data: Ended) -> None:
         self.append([Event(entry.key, entry.attempt, kind, _utc(), data)])
@@ -280,96 +257,6 @@ class Tenant:
     def _refuse(self, entries: Sequence[Entry], error: ErrorInfo, lost: str) -> None:
         for entry in entries:
             self._end(entry, EventKind.FAILED, Ended(None, error, lost))
-
-    # -- statements (main thread) ---------------------------------------------------------------
-
-    def _play_soon(self, letter: Letter) -> None:
-        number, setup = letter.head
-        plan = self._plans[number] = _Plan(number)
-        for old in [n for n, p in self._plans.items() if n < number - 8 and not p.waiting]:
-            del self._plans[old]
-        told = json.loads(letter.text or "{}")
-        lines = [Line(*line) for line in told["lines"]]
-        asyncio.run_coroutine_threadsafe(self._play(plan, JobKey(setup), lines, told), self._loop)
-
-    async def _play(
-        self, plan: _Plan, setup: JobKey, lines: Sequence[Line], told: dict[str, Any]
-    ) -> None:
-        async with self._turn:
-            ran: list[tuple[str, float]] = []
-            fault: Fault | None = None
-            handler: Handler | None = None
-            entry = None
-            try:
-                if lines:
-                    entry = Entry(setup, setup, _standing(told["setup"]), "{}", resident=True)
-                    self.worker.admit(entry, "")
-                    fault = await self._perform(entry, lines, ran)
-                if fault is None:
-                    handler = self._handler(told["handler"])
-            except BaseException as exc:
-                cell = told["handler"]["cell"]
-                place = f"In [{cell}]" if cell else "the handler's cell"
-                fault = Fault(
-                    place, ErrorInfo(str(type(exc)), f"{type(exc).__name__}: {exc}"), False
-                )
-            if entry is not None:
-                self.worker.finish(entry, _outcome(fault, ran))
-            self._done(plan, handler, ran, fault, lines)
-
-    async def _perform(
-        self, entry: Entry, lines: Sequence[Line], ran: list[tuple[str, float]]
-    ) -> Fault | None:
-        self._setup = entry.key
-        self.stage.begin()
-        token = JOB.set(entry)
-        try:
-            for line in lines:
-                began = _clock()
-                fault = await self.stage.run(line)
-                if fault is not None:
-                    return fault
-                ran.append((line.key, round((_clock() - began) * 1e3, 3)))
-        finally:
-            JOB.reset(token)
-            self._setup = ""
-        return None
-
-    def _handler(self, told: dict[str, Any]) -> Handler:
-        values = {key: self.stage.evaluate(source) for key, source in told["options"]}
-        function = self.stage.evaluate(told["expression"])
-        if not callable(function):
-            raise KitError(f"`{told['expression']}` is no function on the pod.")
-        info = HandlerVersion(
-            name=told["name"], version=told["version"], kind=kind_of(function),
-            expression=told["expression"], options=(), source="", cell=told["cell"],
-            line=told["line"], lines_changed=None, example="{}", registered_at=_utc(),
-        )  # fmt: skip
-        return Handler(info, function, Options(**values), torchstate.capture())
-
-    def _done(
-        self,
-        plan: _Plan,
-        handler: Handler | None,
-        ran: Sequence[tuple[str, float]],
-        fault: Fault | None,
-        lines: Sequence[Line],
-    ) -> None:
-        failed = lines[len(ran)].key if fault is not None and len(ran) < len(lines) else None
-        told = None if fault is None else json.dumps(asdict(fault))
-        self.tell("ran", plan.number, list(ran), failed, text=told)
-        with self._plan_lock:  # jobs come in on the control thread meanwhile
-            waiting, plan.waiting = plan.waiting, []
-            plan.handler = handler
-            if fault is not None:
-                sentence = _sentence(fault)
-                plan.error = (ErrorInfo("", sentence, fault.error.traceback), sentence)
-                self._refuse(waiting, *plan.error)
-                return
-            assert handler is not None
-            for entry in waiting:
-                entry.handler = handler
-            self._submit(waiting)
 
     # -- the rest -------------------------------------------------------------------------------
 
@@ -386,38 +273,7 @@ class Tenant:
 
     def close(self) -> None:
         """End the worker and its threads; what was not fetched is dropped."""
-        self._closed = True
-        self._wake.set()
+        self.mailbox.close()
         self.depot.end()
         self.worker.close()
         self.sampler.stop()
-
-
-def _standing(name: str | None) -> Handler:
-    """A handler that stands for what is not one: a setup, or one that is not there yet."""
-    info = HandlerVersion(
-        name or "pending", 1, HandlerKind.SYNC, "", (), "", None, None, None, "{}", 0.0
-    )
-    return Handler(info, lambda job: None, Options())
-
-
-def _outcome(fault: Fault | None, ran: Sequence[tuple[str, float]]) -> Outcome:
-    if fault is None:
-        return Outcome(EventKind.COMPLETED, json.dumps({"output": {"statements": len(ran)}}))
-    if fault.interrupted:
-        return Outcome(EventKind.CANCELLED, None)
-    return Outcome(EventKind.FAILED, None, fault.error, _sentence(fault))
-
-
-def _sentence(fault: Fault) -> str:
-    if fault.interrupted:
-        return f"the pod was interrupted in {fault.place}, before the handler was there."
-    hint = ""
-    if fault.missing is not None:
-        hint = f" The pod's Python has no `{fault.missing}`: pod.install() puts it there."
-    message = fault.error.message.rstrip(".")
-    return f"the pod could not run {fault.place}: {_name(fault.error.type)}: {message}.{hint}"
-
-
-def _name(type_text: str) -> str:
-    return type_text.removeprefix("<class '").removesuffix("'>")

@@ -6,27 +6,25 @@ either side has not acknowledged is then sent again. Only a kernel that is gone 
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import TargetError
 from kit.targets.pod.channel import Channel, Part
 from kit.targets.pod.clock import Clock
 from kit.targets.pod.frames import Message
+from kit.targets.pod.greeting import TYPE, Greeting, Welcome
 from kit.targets.pod.letters import Letter, pack, unpack
 from kit.targets.pod.parcel import parcel
 from kit.targets.pod.server import Away, Server
+from kit.targets.pod.terms import Facts, Pace, Who
 from kit.targets.pod.wire import Gone, Wire
 
-_TYPE = "kit_pod"
-_OLDEST_PYTHON = (3, 10)
 #: messages to the pod are at least so far apart; what is to be said meanwhile goes in one
 _PACE_S = 0.003
 _ACK_S = 0.03
@@ -40,60 +38,6 @@ _RESTARTED = (
     "its kernel was restarted: by somebody, or by the server because it died. If its memory ran "
     "out, the system killed it; the server's log and `dmesg` on the pod say more."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How patient a connection is, in seconds.
-
-    Attributes
-    ----------
-    beat_s : float
-        Between two pings; without an answer for half of that the connection counts as dropped.
-    first_s, longest_s : float
-        Waiting before the first and, doubled each time, before later tries to connect again.
-    lease_s : float
-        How long jobs wait for the pod before they are LOST.
-    answer_s : float
-        How long the pod's kernel may take to answer.
-    """
-
-    beat_s: float = 10.0
-    first_s: float = 0.05
-    longest_s: float = 5.0
-    lease_s: float = 60.0
-    answer_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Which notebook speaks.
-
-    Attributes
-    ----------
-    owner : str
-        Of this process; secret enough that nobody meets it by chance.
-    identity : str
-        The same for every kernel of one notebook on one machine.
-    words : str
-        For the sentence that another notebook reads.
-    share : bool
-    """
-
-    owner: str
-    identity: str
-    words: str
-    share: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the pod says of itself."""
-
-    python: str
-    pid: int
-    folder: str
-    runpod: bool
 
 
 class Tether:
@@ -128,7 +72,7 @@ class Tether:
         self._outbox: deque[Letter] = deque()
         self._wake = asyncio.Event()
         self._again_now = asyncio.Event()
-        self._welcome: asyncio.Future[dict[str, Any]] | None = None
+        self._greeting = Greeting(self._wire, server, who, pace)
         self._incarnation: str | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._unacked_bytes = 0
@@ -139,8 +83,8 @@ class Tether:
         self.kernel_id = ""
         self.fresh = False
         self.facts: Facts | None = None
-        #: statements that have run there for this notebook, as the pod remembers them
-        self.record: list[tuple[str, str, bool]] = []
+        #: what the kernel said at first: what has run there, and jobs of a former kernel
+        self.welcome: Welcome | None = None
         #: how often the connection was made again
         self.reconnects = 0
 
@@ -154,7 +98,7 @@ class Tether:
         reader = asyncio.ensure_future(self._wire.read())
         try:
             if self.fresh or not await self._greeted(1.5):
-                await self._boot(reader)
+                await self._greeting.boot(reader)
                 if not await self._greeted(self._pace.answer_s, reader):
                     raise TargetError(
                         f"the kernel on {self.server.address.label} does not answer: it takes no "
@@ -169,59 +113,28 @@ class Tether:
             for task in (self._keep(reader), self._send_loop(), self._beat())
         ]
 
-    async def _boot(self, reader: asyncio.Task[None]) -> None:
-        label = self.server.address.label
-        told = await self._wire.execute(
-            "", {"v": "list(__import__('sys').version_info[:3])"}, reader, self._pace.answer_s
-        )
-        version = ast.literal_eval(told["v"])
-        if tuple(version) < _OLDEST_PYTHON:
-            raise TargetError(
-                f"the Python of {label} is {'.'.join(map(str, version))}; the kit needs "
-                f"{'.'.join(map(str, _OLDEST_PYTHON))} or later there. Take a newer image."
-            )
-        await self._wire.execute(parcel().code, {}, reader, self._pace.answer_s)
-
     async def _greeted(self, within_s: float, reader: asyncio.Task[None] | None = None) -> bool:
         """Say hello and wait for the welcome; False if none comes."""
-        loop = asyncio.get_running_loop()
-        self._welcome = loop.create_future()
-        deadline = loop.time() + within_s
-        while True:
-            content = {
-                "op": "hello", "owner": self._who.owner, "identity": self._who.identity,
-                "who": self._who.words, "share": self._who.share, "sent": time.time(),
-                "received": self._channel.received, "fresh": self._incarnation is None,
-            }  # fmt: skip
-            await self._wire.transmit(Message("control", _TYPE, content))
-            waiting: set[asyncio.Future[Any]] = {self._welcome}
-            if reader is not None:
-                waiting.add(reader)
-            left = deadline - loop.time()
-            await asyncio.wait(waiting, timeout=min(2.0, left), return_when=asyncio.FIRST_COMPLETED)
-            if self._welcome.done():
-                self._settle(self._welcome.result())
-                return True
-            if reader is not None and reader.done():
-                reader.result()
-            if loop.time() >= deadline:
-                return False
-
-    def _settle(self, content: dict[str, Any]) -> None:
-        if content["op"] != "welcome":
-            raise Gone(content["why"]) if self._incarnation else TargetError(content["why"])
-        if self._incarnation not in (None, content["incarnation"]):
+        first = self._incarnation is None
+        answer = await self._greeting.hello(
+            within_s, self._channel.received, fresh=first, reader=reader
+        )
+        if answer is None:
+            return False
+        if isinstance(answer, str):
+            raise TargetError(answer) if first else Gone(answer)
+        if self._incarnation not in (None, answer.incarnation):
             raise Gone(_RESTARTED)
-        if self._incarnation is None:
-            self.record = [(key, about, ok) for key, about, ok in content["record"] or ()]
-            self.facts = Facts(**content["facts"])
-        self._incarnation = content["incarnation"]
-        if content.get("sent"):
-            self.clock.read(content["sent"], content["time"], time.time())
-        self._channel.acknowledged(content["ack"])
+        if first:
+            self.welcome, self.facts = answer, answer.facts
+        self._incarnation = answer.incarnation
+        if answer.sent:
+            self.clock.read(answer.sent, answer.time, time.time())
+        self._channel.acknowledged(answer.acknowledged)
         self._channel.rewind()
         self._up = True
         self._wake.set()
+        return True
 
     # -- keeping up -----------------------------------------------------------------------------
 
@@ -297,7 +210,7 @@ class Tether:
     # -- in -------------------------------------------------------------------------------------
 
     def _dispatch(self, message: Message) -> None:
-        if message.type == _TYPE:
+        if message.type == TYPE:
             content = message.content
             if content.get("owner") == self._who.owner:
                 self._heard(content, message.buffers)
@@ -310,8 +223,7 @@ class Tether:
         op = content["op"]
         self._heard_at = time.monotonic()
         if op in ("welcome", "refused"):
-            if self._welcome is not None and not self._welcome.done():
-                self._welcome.set_result(content)
+            self._greeting.heard(content)
         elif op == "gone":
             raise Gone(f"{content['why']}.")
         elif op == "pong":
@@ -377,7 +289,7 @@ class Tether:
                 "again": channel.gap, "parts": [(part.seq, part.last) for part in parts],
             }  # fmt: skip
             buffers = tuple(part.data for part in parts)
-            await self._wire.transmit(Message("control", _TYPE, content, buffers))
+            await self._wire.transmit(Message("control", TYPE, content, buffers))
 
     async def _beat(self) -> None:
         """Keep proxies from thinking nobody is there, and the two clocks together."""
@@ -393,7 +305,7 @@ class Tether:
                         "op": "ping", "owner": self._who.owner, "sent": time.time(),
                         "ack": self._channel.received, "again": self._channel.gap,
                     }  # fmt: skip
-                    await self._wire.transmit(Message("control", _TYPE, content))
+                    await self._wire.transmit(Message("control", TYPE, content))
 
     async def close(self, *, bye: bool = True) -> None:
         """Let go of the kernel; it stays, and its model with it."""
@@ -403,5 +315,5 @@ class Tether:
         if bye and self._up:
             with contextlib.suppress(TargetError, asyncio.TimeoutError):
                 content = {"op": "bye", "owner": self._who.owner}
-                await asyncio.wait_for(self._wire.transmit(Message("control", _TYPE, content)), 0.5)
+                await asyncio.wait_for(self._wire.transmit(Message("control", TYPE, content)), 0.5)
         await self._wire.drop()
