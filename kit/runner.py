@@ -74,6 +74,8 @@ async def run(
         this.notes.append(findings.input_changed())
     if this.longest_step_s > _BLOCKED_S and not handler.kind.blocks:
         this.notes.append(findings.loop_blocked(this.longest_step_s))
+    if not this.notes and not outcome.findings:
+        return outcome
     place = _place(handler)
     notes = tuple(findings.at(note, place) for note in (*outcome.findings, *this.notes))
     return dataclasses.replace(outcome, findings=notes)

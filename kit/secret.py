@@ -12,7 +12,7 @@ import json
 import os
 import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -122,9 +122,7 @@ def redact(text: str) -> str:
     """
     if len(text) < _SHORTEST:
         return text
-    # longest first over all keys: one may be the beginning of another
-    forms = {form for _, value in _known() for form in _forms(value)}
-    for form in sorted(forms, key=len, reverse=True):
+    for form in _all_forms():
         if form not in text:
             continue
         if _NUMBER.fullmatch(form):
@@ -191,16 +189,39 @@ def _plain_url(url: object) -> str | None:
     return redact(urlunsplit((parts.scheme, host, parts.path, "", ""))) if host else None
 
 
+#: the environment as it was last looked through, and the keys in it
+_seen: tuple[object, tuple[tuple[str, str], ...]] = (None, ())
+
+
 def _known() -> Iterator[tuple[str, str]]:
     """Names and values of all known keys."""
-    for name in filter(is_key_name, list(os.environ)):
-        value = os.environ.get(name, "")
-        if len(value) >= _SHORTEST:
-            yield name, value
+    global _seen
+    # A card asks some fifty times, and to walk the environment costs 25 us. To compare what
+    # os.environ holds with a copy costs 1 us, and no change goes unseen.
+    raw: object = getattr(os.environ, "_data", None)
+    found = _seen[1]
+    if not isinstance(raw, dict) or raw != _seen[0]:
+        found = tuple(_in_environment())
+        _seen = (dict(raw) if isinstance(raw, dict) else None, found)
+    yield from found
     for secret in list(_live.values()):
         value = secret.reveal()
         if len(value) >= _SHORTEST:
             yield "a Secret", value
+
+
+def _in_environment() -> Iterator[tuple[str, str]]:
+    for name in filter(is_key_name, list(os.environ)):
+        value = os.environ.get(name, "")
+        if len(value) >= _SHORTEST:
+            yield name, value
+
+
+def _all_forms() -> Sequence[str]:
+    """Every way in which any known key may be written, the longest first."""
+    values = {value for _, value in _known()}
+    # one may be the beginning of another
+    return sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
 
 
 @lru_cache(maxsize=1024)

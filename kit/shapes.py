@@ -146,8 +146,10 @@ _DIGEST = re.compile(r"sha(?:1|224|256|384|512)-", re.IGNORECASE)
 def mask_shapes(text: str, mask: str) -> str:
     """The text with everything shaped like a key replaced."""
     for shape in SHAPES:
-        if any(needle in text for needle in shape.needles):
-            text = shape.pattern.sub(mask, text)
+        for needle in shape.needles:
+            if needle in text:
+                text = shape.pattern.sub(mask, text)
+                break
     return text
 
 

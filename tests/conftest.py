@@ -69,6 +69,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
 
 
+@pytest.fixture
+def stop_button() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt here, and in children as they start.
+
+    Not so by itself: a shell starts what runs in its background with SIGINT ignored.
+    """
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
+
+
 @pytest.fixture(autouse=True)
 def kit_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store, an IPython profile and Jupyter folders of the test's own, for its children too."""

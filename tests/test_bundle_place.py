@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from pathlib import Path
@@ -158,14 +159,11 @@ def test_what_is_lost_on_both_sides_proves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.sdk
-def test_jobs_that_end_between_two_looks_at_the_worker_are_proven(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_that_end_between_two_looks_at_the_worker_are_proven(tmp_path: Path) -> None:
     """The pool notes a cold start at its next tick; a quick job has ended by then."""
-    monkeypatch.setattr("kit.emulator.pool._TICK_S", 60.0)
-    report = export(
-        request_of(done("%%handler\ndef handler(job): return 1"), tmp_path / "w", [1])
-    ).report
+    request = request_of(done("%%handler\ndef handler(job): return 1"), tmp_path / "w", [1])
+    rarely = functools.partial(play, tick_s=60.0)
+    report = export(dataclasses.replace(request, play=rarely)).report
     assert report.verdict == "equal", report
     assert report.cold_start_s is not None
 

@@ -18,6 +18,8 @@ from kit.events import JobState
 from kit.session import Session
 from tests.making import ended, handler_of, submit, until
 
+pytestmark = pytest.mark.usefixtures("stop_button")
+
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:

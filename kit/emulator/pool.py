@@ -16,7 +16,6 @@ from kit.emulator.ticket import Ticket, Worker
 from kit.recorded import image_env
 from kit.secret import redact
 
-_TICK_S = 0.1
 _TAIL_CHARS = 300
 _BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
@@ -37,6 +36,8 @@ class Scale:
     give_up : int
         After so many failed starts in a row the queued jobs FAIL with the reason; one that comes
         after the back-off gets another try.
+    tick_s : float
+        Seconds between two looks at the workers.
     """
 
     workers_min: int = 0
@@ -45,6 +46,7 @@ class Scale:
     queue_delay_s: float = 4.0
     load_timeout_s: float = 900.0
     give_up: int = 3
+    tick_s: float = 0.1
 
 
 @dataclass(slots=True)
@@ -161,7 +163,7 @@ class Pool:
             self._look_after(slot, now)
         self._scale(now)
         if self.slots or self._endpoint.waiting():
-            self._timer = self._loop.call_later(_TICK_S, self._tick)
+            self._timer = self._loop.call_later(self.scale.tick_s, self._tick)
 
     def _look_after(self, slot: Slot, now: float) -> None:
         worker, process = slot.worker, slot.process

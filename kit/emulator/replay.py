@@ -29,6 +29,7 @@ def play(
     load_timeout_s: float,
     jobs_timeout_s: float,
     python: Path | None = None,
+    tick_s: float = 0.1,
 ) -> Replay:
     """Run cases through ``python -u handler.py`` in a folder.
 
@@ -47,6 +48,8 @@ def play(
     python : Path or None
         The interpreter; None is this one. Another's environment is its own: ``PYTHONPATH`` and the
         user's packages are not for it.
+    tick_s : float
+        Seconds between two looks of the pool at its worker.
     """
     began = time.monotonic()
     server = Server()
@@ -57,7 +60,9 @@ def play(
     async def submit() -> tuple[Pool, list[Ticket]]:
         server.add(endpoint)
         tickets = [endpoint.submit(json.loads(c.request), sync=False, id=c.id) for c in cases]
-        scale = Scale(idle_timeout_s=_WEEK_S, load_timeout_s=load_timeout_s, give_up=1)
+        scale = Scale(
+            idle_timeout_s=_WEEK_S, load_timeout_s=load_timeout_s, give_up=1, tick_s=tick_s
+        )
         pool = Pool(endpoint, server.base, server.token, folder, scale, command=command)
         return pool, tickets
 

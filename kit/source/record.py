@@ -56,7 +56,7 @@ class Cell:
     @property
     def remote(self) -> bool:
         """Whether it stands under ``%%kit_remote``: it was not run in this kernel."""
-        return remote_line(self.source.splitlines()) is not None
+        return _REMOTE in self.source and remote_line(self.source.splitlines()) is not None
 
 
 class Record:

@@ -148,6 +148,7 @@ class Face:
     def _place_table(self, table: Slot) -> None:
         left = self._shown_at + TABLE_S - time.monotonic()
         if left <= 0 or not outputs.frontend_expected():
+            self._take_in()
             table.show(_bundle(self._describe()))
             return
         table.show(_NOTHING_YET)
@@ -193,11 +194,16 @@ class Face:
         unsure = bool(self._live.feed.table.live)
         unseen = not self._live.seen and not self._table_comes
         if unseen and (unsure or self._live.heard != self._heard):
-            self._heard = self._live.heard
-            if self._live.heard:
-                self._live.catch_up(CATCH_UP_S)
+            self._take_in()
             self._renew()
         return True
+
+    def _take_in(self) -> None:
+        """Have the counts as they are now, where no page keeps them fresh."""
+        if not self._live.seen:
+            self._heard = self._live.heard
+            if self._heard:
+                self._live.catch_up(CATCH_UP_S)
 
     def _expect_answer(self) -> None:
         if not self._live.seen:
