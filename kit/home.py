@@ -195,3 +195,12 @@ def _local_folder(path: Path, env: Mapping[str, str], mountinfo: str | None) -> 
     # the user's own folder is on the network too; the name and the mode keep others out
     user = str(os.getuid()) if sys.platform != "win32" else "user"
     return Path(tempfile.gettempdir()) / f"handler-kit-{user}" / name
+
+
+def make_private(path: Path) -> None:
+    """Make a file that only its owner may read, if it is not there."""
+    # only if it is new: closing a descriptor of a journal in use would drop SQLite's own locks
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass

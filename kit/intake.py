@@ -74,6 +74,14 @@ class Intake:
         self._session.worker.submit([entry], [request.stored])
         return Job(entry.key, entry.id, self._session)
 
+    def taker(self, handler: str) -> Callable[[dict[str, Any], float], JobKey]:
+        """What queues requests of an endpoint that serves a handler of this session."""
+
+        def take(request: dict[str, Any], timeout_s: float) -> JobKey:
+            return self.submit(make(request=request), handler, timeout_s=timeout_s).key
+
+        return take
+
     def _entry(
         self,
         request: Request,

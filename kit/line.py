@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from kit.errors import UsageError
-from kit.registration import Line
+from kit.startoptions import Line
 
 _decoder = json.JSONDecoder()
 

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import heapq
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kit.events import Ended, Event, EventKind, MemoryUse, Started
-from kit.outbox import Outbox
+from kit.events import Ended, Event, EventKind, Started
 from kit.queue import Entry
-from kit.roster import Roster
+from kit.reports import Reports
 
 #: bound here: a handler may replace them
 _clock, _utc = time.perf_counter, time.time
 
 
-class Relay(ABC):
+class Relay(Reports, ABC):
     """The part of :class:`kit.worker.Worker` that takes the word of another one."""
-
-    _lock: threading.Lock
-    _roster: Roster
-    _free_slots: list[int]
-    _slots: int
-    _outbox: Outbox
 
     @abstractmethod
     def _journal(self, entries: Sequence[Entry], stored: Sequence[str]) -> None: ...
-
-    @abstractmethod
-    def _release(self, entry: Entry) -> tuple[tuple[MemoryUse, ...], bool]: ...
 
     def enroll(self, entry: Entry, stored: str) -> None:
         """Journal a job that another machine has begun by itself; ``relay`` tells the rest."""
@@ -71,7 +59,3 @@ class Relay(ABC):
                 delay_ms = round(max(0.0, entry.started_at - entry.queued_at) * 1e3, 3)
                 event = replace(event, data=Started(entry.slot, delay_ms))
         self._outbox.put(event, urgent=urgent)
-
-    def _occupy(self, entry: Entry) -> None:
-        entry.slot = heapq.heappop(self._free_slots) if self._free_slots else self._slots
-        self._slots = max(self._slots, entry.slot + 1)

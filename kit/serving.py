@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.emulator.endpoint import Endpoint
 from kit.emulator.live import Jobs, Live
@@ -17,6 +18,10 @@ from kit.emulator.ticket import Settings, Ticket
 from kit.errors import UsageError
 from kit.joblog import JobLog
 from kit.startcheck import check_start
+
+if TYPE_CHECKING:
+    from kit.handler import Handler
+    from kit.session import Session
 
 _JOBS_KEPT = 1_000
 _ODD = re.compile(r"[^A-Za-z0-9_-]+")
@@ -126,6 +131,25 @@ class Serving:
         if not self._running:
             return f"<stopped: {self.what} was at {self.url}>"
         return f"{self.what} at {self.url}\nits API key is the attribute `key`, not shown here since outputs are saved; .stop() ends it"
+
+
+def serve(
+    session: Session,
+    path: str | os.PathLike[str] | None,
+    handler: str | Handler | None,
+    host: str,
+    port: int,
+    workers: tuple[int, int],
+    idle_timeout_s: float,
+) -> Serving:
+    """See ``kit.serve``: a folder in real workers, or a handler of this session."""
+    if path is not None:
+        scale = Scale(workers[0], workers[1], idle_timeout_s)
+        return serve_folder(session.folder() / os.fspath(path), host=host, port=port, scale=scale)
+    name = session.handler(handler).name
+    session.worker  # noqa: B018 - a handler must be runnable before the port is open
+    jobs = Jobs(session.intake.taker(name), session.cancel, session.store.subscribe)
+    return serve_live(jobs, name, host=host, port=port)
 
 
 def serve_folder(

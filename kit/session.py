@@ -7,8 +7,6 @@ journal. Parts are made when first needed: ``import kit`` opens nothing.
 from __future__ import annotations
 
 import atexit
-import dataclasses
-import inspect
 import os
 import sys
 import threading
@@ -17,19 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit import exporting
-from kit.batch import Batch
 from kit.breakpoints import Breakpoints
 from kit.capture import JOB, Capture
 from kit.cellend import CellEnd
+from kit.displays import Displays
 from kit.draft import ExportDraft, ExportOutcome
 from kit.errors import StoreError, UsageError
-from kit.events import Finding, JobKey, JobState, JobView
+from kit.events import JobKey
 from kit.exits import Exits
 from kit.fit import fits
-from kit.handler import Handler, HandlerVersion
+from kit.handler import Handler
+from kit.handlers import Handlers
 from kit.held import Errors
 from kit.intake import Intake
-from kit.job import Job, output_of, output_or_raise
+from kit.job import Job
 from kit.payload import decode
 from kit.places import Places
 from kit.prefill import prefill
@@ -37,10 +36,6 @@ from kit.queue import Entry
 from kit.reads import Prefill
 from kit.request import make
 from kit.sampler import Sampler
-from kit.secret import redact
-from kit.source.edited import Edited
-from kit.source.elsewhere import Elsewhere
-from kit.source.record import Record
 from kit.span import Spans
 from kit.spankeeping import journal_spans
 from kit.store import Store
@@ -49,20 +44,17 @@ from kit.waiting import Waiting
 from kit.worker import Worker
 
 if TYPE_CHECKING:
-    import pandas
-
     from kit.cleanenv import Say
     from kit.export import Bundle, Report
     from kit.export.choices import Choices
     from kit.export.compare import Tolerance
     from kit.pod import Pod
     from kit.serving import Serving
-    from kit.views.card import Card
 
 _TEND_S = 5.0
 
 
-class Session:
+class Session(Handlers, Displays):
     """The state of one kernel. ``kit.run`` and its kin are methods of the default session.
 
     Parameters
@@ -72,6 +64,8 @@ class Session:
     """
 
     def __init__(self, home: Path | None = None) -> None:
+        Handlers.__init__(self)
+        Displays.__init__(self)
         self._home = home
         self._lock = threading.RLock()
         self._store: Store | None = None
@@ -84,16 +78,8 @@ class Session:
         #: exceptions that Python and, in a notebook, IPython keep
         self.errors = Errors()
         self.intake = Intake(self)
-        self.handlers: dict[str, Handler] = {}
-        self._versions: list[HandlerVersion] = []
-        self.current: Handler | None = None
-        self.static: dict[tuple[str, int], tuple[Finding, ...]] = {}
-        self.record = Record()
-        self.edited = Edited(self.record)
-        self.elsewhere = Elsewhere(self.record)
         self.target = "local"
         self.autorun = True
-        self.cards: dict[str, Card] = {}
         #: model loads and setups; every card and panel shows them
         self.spans = Spans()
         journal_spans(self.spans, lambda: self.store)
@@ -108,6 +94,10 @@ class Session:
         self.folder: Callable[[], Path] = Path.cwd
         #: the notebook's names; empty without a notebook
         self.namespace: Mapping[str, Any] = {}
+
+    @property
+    def _whole(self) -> Session:
+        return self
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -183,49 +173,7 @@ class Session:
             store.close()
         atexit.unregister(self.close)
 
-    # -- handlers -------------------------------------------------------------------------------
-
-    def add(self, handler: Handler, static: tuple[Finding, ...] = ()) -> None:
-        """Make a handler the current one. Jobs in flight keep theirs."""
-        # the export reads the cell itself and refuses keys; what goes to disk has them masked
-        info = handler.info
-        masked = dataclasses.replace(info, source=redact(info.source))
-        self.store.register(masked)
-        self._versions.append(masked)
-        self.handlers[handler.name] = handler
-        self.static[(handler.name, handler.version)] = static
-        self.edited.registered(handler.name, handler.version)
-        self.current = handler
-
-    def handler(self, which: str | Handler | Callable[..., Any] | None) -> Handler:
-        """A handler by name, or by its function; None for the current one.
-
-        Raises
-        ------
-        UsageError
-            There is none, with the names that exist.
-        """
-        if isinstance(which, Handler):
-            return which
-        if which is None:
-            if self.current is None:
-                raise UsageError(
-                    "there is no handler yet: put %%handler on the first line of a cell that "
-                    "defines `def handler(job):` and run it."
-                )
-            return self.current
-        if not isinstance(which, str):
-            for known in (self.current, *reversed(self.handlers.values())):
-                if known is not None and _same(known.function, which):
-                    return known
-            raise UsageError(
-                f"handler= takes a name, not {type(which).__name__}: register the function with "
-                "%%handler and pass its name."
-            )
-        if which not in self.handlers:
-            names = ", ".join(sorted(self.handlers)) or "none yet"
-            raise UsageError(f"there is no handler called {which!r}. Registered: {names}.")
-        return self.handlers[which]
+    # -- where jobs run -------------------------------------------------------------------------
 
     def use(self, target: str | Pod) -> None:
         """Set the default target."""
@@ -251,12 +199,6 @@ class Session:
         return 0 if self._local is None else sum(thread.alive for thread in self._local.retired)
 
     # -- what a Job reads -----------------------------------------------------------------------
-
-    def view(self, key: JobKey) -> JobView:
-        view = self.store.view(key)
-        if view is None:
-            raise UsageError(f"job {key} is not in {self.store.path}.")
-        return view
 
     def wait(self, key: JobKey, timeout_s: float | None) -> bool:
         return self.waiting.one(key, timeout_s)
@@ -299,9 +241,6 @@ class Session:
         # what this process writes is never of a job that runs in another
         running = [] if self._worker is None else self._worker.running()
         return [entry for entry in running if entry.target == "local"]
-
-    def versions(self, handler: str | None) -> Sequence[HandlerVersion]:
-        return [v for v in self._versions if handler in (None, v.name)]
 
     @property
     def memory_reason(self) -> str | None:
@@ -392,25 +331,9 @@ class Session:
         idle_timeout_s: float,
     ) -> Serving:
         """See ``kit.serve``."""
-        from kit.emulator.live import Jobs
-        from kit.emulator.pool import Scale
-        from kit.serving import serve_folder, serve_live
+        from kit.serving import serve
 
-        if path is not None:
-            scale = Scale(workers[0], workers[1], idle_timeout_s)
-            serving = serve_folder(
-                self.folder() / os.fspath(path), host=host, port=port, scale=scale
-            )
-        else:
-            name = self.handler(handler).name
-            self.worker  # noqa: B018 - a handler must be runnable before the port is open
-
-            def submit(request: dict[str, Any], timeout_s: float) -> JobKey:
-                made = make(request=request)
-                return self.intake.submit(made, name, timeout_s=timeout_s).key
-
-            jobs = Jobs(submit, self.cancel, self.store.subscribe)
-            serving = serve_live(jobs, name, host=host, port=port)
+        serving = serve(self, path, handler, host, port, workers, idle_timeout_s)
         self.servings.append(serving)
         return serving
 
@@ -422,54 +345,3 @@ class Session:
         recent = [sample for sample in recent if sample.target == "local"]
         rows = [row for row in rows if not row.target.startswith("pod:")]
         return fits(recent, [use for row in rows for use in row.memory])
-
-    # -- views ----------------------------------------------------------------------------------
-
-    def card(self, handler: str) -> Card:
-        """The card of a handler; one per name, shown again on a re-run."""
-        from kit.views.card import Card
-
-        if handler not in self.cards:
-            self.cards[handler] = Card(self.store, self, handler)
-        return self.cards[handler]
-
-    def show(self, key: JobKey) -> None:
-        from kit.views.card import show_job
-
-        show_job(self.store, self, key)
-
-    def show_batch(self, batch: Batch) -> None:
-        from kit.views.progress import show_batch
-
-        show_batch(self, batch)
-
-    def outputs(self, keys: Sequence[JobKey]) -> list[Any]:
-        """Outputs in the order of the keys; raises for the first that did not complete."""
-        bodies = self.store.bodies(keys)
-        found: list[Any] = []
-        for key in keys:
-            body = bodies.get(key)
-            if body is None:  # it failed, or its body is large enough to lie in a file
-                found.append(output_or_raise(self.view(key)))
-            else:
-                found.append(output_of(body))
-        return found
-
-    def states(self, keys: Sequence[JobKey]) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for row in self.store.rows(keys=keys):
-            counts[str(row.state)] = counts.get(str(row.state), 0) + 1
-        order = [str(s) for s in JobState]
-        return {state: counts[state] for state in order if state in counts}
-
-    def frame_of(self, keys: Sequence[JobKey], flatten: bool) -> pandas.DataFrame:
-        from kit.views.flat import flattened
-        from kit.views.frame import jobs_frame
-
-        frame = jobs_frame(self.store, keys=keys)
-        return flattened(frame) if flatten else frame
-
-
-def _same(one: Any, other: Any) -> bool:
-    # every access of a bound method makes a new object; nothing else's == is asked
-    return one is other or (inspect.ismethod(other) and inspect.ismethod(one) and one == other)

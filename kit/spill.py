@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from kit.errors import StoreError
 from kit.schema import UNFINISHED
 
 #: payloads of more bytes than this are files
@@ -282,3 +283,14 @@ def _mark(connection: sqlite3.Connection, name: str) -> int:
 
 def _set_mark(connection: sqlite3.Connection, name: str, value: int) -> None:
     connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
+
+
+def cap_bytes() -> int:
+    """Disk that a store may take: ``KIT_CAP_GB``, or else 5 GB; StoreError if that is no number."""
+    text = os.environ.get("KIT_CAP_GB")
+    if not text:
+        return CAP_BYTES
+    try:
+        return int(float(text) * 1e9)
+    except ValueError:
+        raise StoreError(f"KIT_CAP_GB is {text!r}, which is no number of gigabytes.") from None

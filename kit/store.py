@@ -13,11 +13,11 @@ import secrets
 import sqlite3
 import threading
 import time
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from kit import home, lock, mirror, schema, spill
+from kit import forks, home, lock, mirror, schema, spill
 from kit.delivery import Delivery, Subscriber
 from kit.errors import StoreError
 from kit.events import Event, Sample
@@ -72,7 +72,7 @@ class Store(Reader):
             home.make_folder(path.parent)
             if place.mirror:
                 mirror.restore(path, place.mirror)
-            _make_private(path)
+            home.make_private(path)
             # before the session is in the journal: nobody must find it there without its lock
             self._lock = lock.SessionLock(self._locks / self.session_id)
         try:
@@ -88,7 +88,7 @@ class Store(Reader):
         self._wal = self._one("PRAGMA journal_mode", [])[0] == "wal"
         # the cap may be another one than last time
         self._writer.written = _TEND_BYTES + 1
-        _open_stores.add(self)
+        forks.keep(self, self._writer.connection, self._reader)
 
     @classmethod
     def open(cls, path: Path | None = None, *, cap_bytes: int | None = None) -> Store:
@@ -108,7 +108,7 @@ class Store(Reader):
         StoreError
             It cannot be read or written, or was written by a newer kit.
         """
-        store = cls(home.place(path), _cap() if cap_bytes is None else cap_bytes)
+        store = cls(home.place(path), spill.cap_bytes() if cap_bytes is None else cap_bytes)
         try:
             store.recover()
         except BaseException:
@@ -160,10 +160,8 @@ class Store(Reader):
         """
         if not samples:
             return
-        self._check()
-        with self._writer.lock, schema.store_errors(self.path):
-            self._check()
-            self._writer.insert_samples(samples)
+        with self._writing() as writer:
+            writer.insert_samples(samples)
 
     def register(self, version: HandlerVersion) -> None:
         """Keep a handler version of this session; the same version again replaces it.
@@ -172,10 +170,8 @@ class Store(Reader):
         ------
         StoreError
         """
-        self._check()
-        with self._writer.lock, schema.store_errors(self.path):
-            self._check()
-            self._writer.insert_handler(version)
+        with self._writing() as writer:
+            writer.insert_handler(version)
 
     def put_span(self, span: Span) -> None:
         """Keep a model load or setup of this session; one with the same key is replaced.
@@ -184,10 +180,15 @@ class Store(Reader):
         ------
         StoreError
         """
+        with self._writing() as writer:
+            writer.insert_span(span)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
         self._check()
         with self._writer.lock, schema.store_errors(self.path):
             self._check()
-            self._writer.insert_span(span)
+            yield self._writer
 
     def recover(self) -> int:
         """Mark unfinished jobs of sessions that died LOST; returns how many. Called by ``open``.
@@ -199,14 +200,13 @@ class Store(Reader):
         self._check()
         self._recovered_at = time.monotonic()
         lost = 0
-        with self._writer.lock, schema.store_errors(self.path):
-            self._check()
-            for number, session, pid in self._writer.suspects():
+        with self._writing() as writer:
+            for number, session, pid in writer.suspects():
                 path = self._locks / session
                 if not lock.is_free(path):
                     continue
                 reason = f"its kernel (session {session}, process {pid}) ended before the job did"
-                first, count = self._writer.mark_lost(number, reason)
+                first, count = writer.mark_lost(number, reason)
                 if count and self._delivery.wanted:
                     self._delivery.put(self.after(first - 1, limit=count))
                 path.unlink(missing_ok=True)
@@ -238,10 +238,8 @@ class Store(Reader):
         ------
         StoreError
         """
-        self._check()
-        with self._writer.lock, schema.store_errors(self.path):
-            self._check()
-            return self._writer.data_version()
+        with self._writing() as writer:
+            return writer.data_version()
 
     # -- chores ---------------------------------------------------------------------------------
 
@@ -254,15 +252,14 @@ class Store(Reader):
             return
         self._lock.hold()
         try:
-            with self._writer.lock, schema.store_errors(self.path):
-                self._check()
-                if self._writer.written > _TEND_BYTES:
+            with self._writing() as writer:
+                if writer.written > _TEND_BYTES:
                     self._keep_cap()
                 if not self._swept:
                     self._swept = True
                     # left by a kernel that was killed before their events were kept
                     old = self._files.old(_ORPHAN_S)
-                    spill.remove_unknown(self._writer.connection, self._files, old)
+                    spill.remove_unknown(writer.connection, self._files, old)
             if time.monotonic() - self._recovered_at > _RECOVER_S:
                 self.recover()
         except StoreError as error:
@@ -347,42 +344,4 @@ class Store(Reader):
                 self._reader.close()
                 self._writer.connection.close()
             self._lock.release()
-            _open_stores.discard(self)
-
-
-def _make_private(path: Path) -> None:
-    # only if it is new: closing a descriptor of a journal in use would drop SQLite's own locks
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        pass
-
-
-def _cap() -> int:
-    text = os.environ.get("KIT_CAP_GB")
-    if not text:
-        return spill.CAP_BYTES
-    try:
-        return int(float(text) * 1e9)
-    except ValueError:
-        raise StoreError(f"KIT_CAP_GB is {text!r}, which is no number of gigabytes.") from None
-
-
-_open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def _abandon() -> None:
-    """In a forked child: keep SQLite's connections from ever being closed.
-
-    A connection must not be used in a child, and closing counts as use: it would wait for a mutex
-    that a thread of the parent held at the fork, and that nobody holds here.
-    """
-    import ctypes
-
-    for store in list(_open_stores):
-        for connection in (store._writer.connection, store._reader):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon)
+            forks.forget(self)

@@ -46,6 +46,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     # what stays: the journal, and the cells as they were executed
     "keep": (
         "delivery",
+        "forks",
         "home",
         "lock",
         "mirror",
@@ -81,6 +82,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "exits",
             "outbox",
             "relay",
+            "reports",
             "roster",
             "timelimits",
             "rss",
@@ -102,6 +104,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "__init__",
             "api",
             "debugging",
+            "displays",
+            "handlers",
             "exporting",
             "extension",
             "freeing",
@@ -134,6 +138,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "savedbook",
             "shipping",
             "startcheck",
+            "startoptions",
+            "whichhandler",
             "workerfile",
         ),
     ),

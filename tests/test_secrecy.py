@@ -10,9 +10,10 @@ import pytest
 
 from kit import api
 from kit.errors import JobFailed
-from kit.registration import Cell, Line, register
+from kit.registration import Cell, register
 from kit.request import make
 from kit.session import Session
+from kit.startoptions import Line
 
 CANARY = "rpa_CANARY7Q2M9XK4T8V1W5Z3B6N0D"
 CODE = """import os, sys
