@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def stop_button() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """SIGINT raises KeyboardInterrupt here, and in children as they start.
 
     Not so by itself: a shell starts what runs in its background with SIGINT ignored.

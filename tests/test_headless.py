@@ -124,7 +124,7 @@ def test_a_wrong_call_is_another_exit_code(
     assert not (tmp_path / "worker").exists()
 
 
-@pytest.mark.usefixtures("stop_button")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     path = book(tmp_path / "a.ipynb", "import os; open('pid', 'w').write(str(os.getpid()))",
                 "import time; time.sleep(600)")  # fmt: skip

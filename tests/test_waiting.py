@@ -18,7 +18,7 @@ from kit.events import JobState
 from kit.session import Session
 from tests.making import ended, handler_of, submit, until
 
-pytestmark = pytest.mark.usefixtures("stop_button")
+pytestmark = pytest.mark.usefixtures("interruptible")
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_the_sdk_s_clients_work_unmodified(served: dict[str, str]) -> None:
     assert told["health"]["jobs"]["completed"] == 2
 
 
-@pytest.mark.usefixtures("stop_button")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_what_kit_serve_prints_works_as_it_stands(folder: Path) -> None:
     (folder / "test_input.json").write_text(json.dumps({"input": {"n": 2}}))
