@@ -8,6 +8,8 @@ const BREAK_SHARE = 0.35; // of the width, at most, for all breaks in view
 const MARGIN_PX = 12;
 const RECENT_S = 120; // what "live" shows at most, in folded seconds
 const RECENT_STRETCHES = 8;
+const CROWD = 3; // and a stretch before the newer ones takes at most so many times their length,
+const CROWD_S = 10; // or these seconds: after a long model load the jobs would be slivers
 const MIN_SPAN_S = 2e-4;
 
 /** Stretches in which something waited or ran: [{from, to}] in order; an open one ends now. */
@@ -198,18 +200,21 @@ function spanBetween(axis, from, to) {
 }
 
 /**
- * The view that follows: the last few stretches, up to now. While a job runs its span grows in
- * steps, so that the bar moves and not the axis.
+ * The view that follows: the last few stretches, up to now; the first of them cut where it would
+ * crowd out the newer ones. While a job runs its span grows in steps, so that the bar moves and not
+ * the axis.
  */
 function liveView(list, width, running) {
   let seconds = 0;
-  let k = list.length;
-  while (k > 0 && list.length - k < RECENT_STRETCHES && seconds < RECENT_S) {
-    k -= 1;
-    seconds += list[k].to - list[k].from;
+  let from = 0;
+  for (let k = list.length - 1; k >= 0 && list.length - k <= RECENT_STRETCHES; k -= 1) {
+    const length = list[k].to - list[k].from;
+    const crowded = seconds ? Math.max(CROWD_S, CROWD * seconds) : Infinity;
+    const shown = Math.min(length, crowded, RECENT_S - seconds);
+    from = list[k].to - shown;
+    seconds += shown;
+    if (shown < length || seconds >= RECENT_S) break;
   }
-  const cut = Math.max(0, seconds - RECENT_S);
-  const from = list[k].from + Math.min(cut, list[k].to - list[k].from);
   const axis = new TimeAxis(list, width, { from, span: Math.max(seconds, MIN_SPAN_S) });
   let span = spanBetween(axis, from, list[list.length - 1].to);
   if (running) span = Math.max(1, steady(span));

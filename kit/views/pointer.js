@@ -130,7 +130,6 @@ class Pointer {
   key(event) {
     if (!this.focused() || event.ctrlKey || event.metaKey || event.altKey) return;
     const t = this.timeline;
-    const middle = t.at ? t.at.width / 2 : 0;
     const does = {
       ArrowRight: () => this.step(1, 0),
       ArrowLeft: () => this.step(-1, 0),
@@ -143,9 +142,9 @@ class Pointer {
       "/": () => t.actions.find(),
       f: () => t.fit(),
       l: () => t.follow(true),
-      "+": () => this.zoomBy(0.7, middle),
-      "=": () => this.zoomBy(0.7, middle),
-      "-": () => this.zoomBy(1.4, middle),
+      "+": () => this.zoomBy(0.7),
+      "=": () => this.zoomBy(0.7),
+      "-": () => this.zoomBy(1.4),
     }[event.key];
     if (!does) return;
     event.preventDefault();
@@ -153,10 +152,13 @@ class Pointer {
     does();
   }
 
-  zoomBy(factor, x) {
+  /** Zoom about the selected job where it is in view, else about the middle. */
+  zoomBy(factor) {
     const t = this.timeline;
     if (!t.axis) return;
-    t.axis.zoom(factor, x);
+    const { jobs, selected } = t.board;
+    const x = selected >= 0 ? t.axis.x(jobs.started[selected]) : NaN;
+    t.axis.zoom(factor, x >= 0 && x <= t.axis.width ? x : t.axis.width / 2);
     t.keepView();
   }
 

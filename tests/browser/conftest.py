@@ -29,6 +29,7 @@ _SHOW = """async n => {
     await content.scrollToItem(n, "start");
     return true;
 }"""
+_SAVED = "() => window.jupyterapp.shell.currentWidget.context.save().then(() => true)"
 _COLLAPSE = "() => { window.jupyterapp.shell.collapseLeft(); }"
 
 
@@ -137,6 +138,15 @@ class Notebook:
         # the list of cells estimates heights of what it has not drawn yet
         card.first.evaluate("c => c.scrollIntoView({block: 'center'})")
         return card.first
+
+    def save(self) -> None:
+        self.page.wait_for_function(_SAVED)
+
+    def reload(self) -> None:
+        """Save, and load the whole page anew."""
+        self.save()
+        self.page.reload()
+        self.lab.settle(self.page)
 
     def execute(self, command: str) -> None:
         # not awaited: a dialog would hold the promise for ever

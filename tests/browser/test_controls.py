@@ -47,10 +47,7 @@ def test_cancel_acts_while_a_sync_cell_runs(
     for cell in range(3):
         run_cell(page, cell)
     if reload:
-        book.execute("docmanager:save")
-        page.wait_for_timeout(500)
-        page.reload()
-        book.lab.settle(page)
+        book.reload()
     card = book.card(1)
     card.locator(".kit-counts", has_text="1 running").wait_for()
     page.evaluate(RUN_CELL, 3)
@@ -82,10 +79,7 @@ def test_history_is_there_after_a_reload(notebook: Callable[..., Notebook], page
     for cell in range(3):
         run_cell(page, cell)
     book.card(1).locator(".kit-counts", has_text="30 completed").wait_for()
-    book.execute("docmanager:save")
-    page.wait_for_timeout(500)
-    page.reload()
-    book.lab.settle(page)
+    book.reload()
     card = book.card(1)
     card.locator(".kit-counts", has_text="30 completed").wait_for()
     card.locator(".kit-pane", has_text="answer").wait_for()
@@ -100,8 +94,7 @@ def test_without_its_kernel_a_picture_stays_and_no_error(
         run_cell(page, cell)
     # the picture is drawn when no cell has run for a second
     page.wait_for_function(HAS_PICTURE, arg=1, timeout=60_000)
-    book.execute("docmanager:save")
-    page.wait_for_timeout(1_000)
+    book.save()
     kinds = [set(output.get("data", {})) for output in outputs(page, 1)]
     assert any("application/vnd.jupyter.widget-view+json" in kind for kind in kinds)
     assert any("image/png" in kind for kind in kinds)

@@ -211,8 +211,7 @@ def test_from_a_mistyped_input_to_an_export(
     hands.ended(5)
 
     # nothing of it is in the notebook; after a reload the last input is there again
-    book.execute("docmanager:save")
-    page.wait_for_timeout(1_000)
+    book.save()
     saved = book.path.read_text(encoding="utf-8")
     assert "%%handler" in saved
     for text in (CANARY, PNG, "cat.png", "xxxxxxxx"):

@@ -51,7 +51,7 @@ FAILED = [0xD1, 0x49, 0x1F]
 def click_bar(page: Page, card: Any, rgb: list[int]) -> None:
     """Click the middle of a bar of this colour in the card's timeline."""
     canvas = card.locator("canvas.kit-canvas").first
-    drawn = page.wait_for_function(BAR, arg=[canvas.element_handle(), rgb], timeout=10_000)
+    drawn = page.wait_for_function(BAR, arg=[canvas.element_handle(), rgb], timeout=30_000)
     place = drawn.json_value()
     box = canvas.bounding_box()
     page.mouse.click(box["x"] + place["x"] * box["width"], box["y"] + place["y"] * box["height"])
@@ -84,7 +84,7 @@ def test_run_all_look_at_a_job_export(notebook: Callable[..., Notebook], page: P
     at = cell_with(page, "%%handler classify")
     card = book.card(at)
     assert card.locator(".kit-name").inner_text() == "classify"
-    assert "25" in card.locator(".kit-counts").inner_text()
+    card.locator(".kit-counts", has_text="25 completed").wait_for()
     page.wait_for_timeout(600)
     book.shot("quickstart_light_1280")
 

@@ -36,6 +36,15 @@ RUN_CELL = """n => {
     app.shell.currentWidget.content.activeCellIndex = n;
     app.commands.execute("notebook:run-cell");
 }"""
+COUNT = "n => window.jupyterapp.shell.currentWidget.content.widgets[n].model.executionCount"
+#: whether a cell has ended that had another count, or none, when it was started
+ENDED = """([n, before]) => {
+    const cell = window.jupyterapp.shell.currentWidget.content.widgets[n];
+    const idle = document.querySelector(".jp-Notebook-ExecutionIndicator[data-status=idle]");
+    const count = cell.model.executionCount;
+    return idle !== null && count !== null && count !== before
+        && cell.model.executionState !== "running";
+}"""
 DONE = """n => {
     const cell = window.jupyterapp.shell.currentWidget.content.widgets[n];
     const idle = document.querySelector(".jp-Notebook-ExecutionIndicator[data-status=idle]");
@@ -128,9 +137,9 @@ class Lab:
 
 def run_cell(page: Page, number: int, limit_s: float = 60) -> list[dict[str, Any]]:
     """Run a cell, wait for its end; its outputs as nbformat has them."""
+    before = page.evaluate(COUNT, number)
     page.evaluate(RUN_CELL, number)
-    time.sleep(0.2)  # the indicator still says idle in the first moment
-    page.wait_for_function(DONE, arg=number, timeout=limit_s * 1000)
+    page.wait_for_function(ENDED, arg=[number, before], timeout=limit_s * 1000)
     return outputs(page, number)
 
 

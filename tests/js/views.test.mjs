@@ -254,6 +254,10 @@ test("following shows the last stretches and not hours of history", () => {
   assert.ok(axis.x(list[42].from) >= 0 && axis.x(list[42].from) < 60);
   const long = [{ from: T, to: T + 7200 }];
   assert.ok(new kit.TimeAxis(long, 800, kit.liveView(long, 800, true)).time(0) > T + 7000);
+  // jobs of three seconds after a load of a minute have a good share of the width
+  const loaded = [{ from: T, to: T + 60 }, { from: T + 65, to: T + 68 }];
+  const after = new kit.TimeAxis(loaded, 800, kit.liveView(loaded, 800, false));
+  assert.ok(after.time(0) > T + 48 && after.x(T + 68) - after.x(T + 65) > 150);
 });
 
 test("while a job runs the axis grows in steps", () => {
