@@ -209,6 +209,11 @@ def test_chunks_come_once_in_order_and_the_end_has_the_output(emulator: Emulator
     assert [len(emulator.ask("GET", f"stream/{id}")["stream"]) for _ in range(4)] == [1, 1, 1, 0]
     last = emulator.ask("GET", f"stream/{id}")
     assert (last["status"], last["stream"], last["output"]) == ("COMPLETED", [], ["all"])
+    nested = emulator.ask("POST", "run", {"input": 1})["id"]
+    emulator.take("w")
+    emulator.post("job-done", "w", nested, {"output": {"stream": None}})
+    ended = emulator.ask("GET", f"stream/{nested}")
+    assert (ended["output"], ended["stream"]) == ({"stream": None}, [])
 
 
 def test_cancel_retry_and_purge(emulator: Emulator) -> None:
@@ -365,7 +370,9 @@ class _Hooks(http.server.BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("answers", "calls"), [([200], 1), ([500, 200], 2), ([302, 500, 500, 200], 3)]
 )
-def test_webhooks_are_retried_twice(emulator: Emulator, answers: list[int], calls: int) -> None:
+def test_webhooks_are_retried_twice(
+    emulator: Emulator, answers: list[int], calls: int, caplog: pytest.LogCaptureFixture
+) -> None:
     hooks = type("Hooks", (_Hooks,), {"answers": answers, "got": []})
     with http.server.HTTPServer(("127.0.0.1", 0), hooks) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -381,11 +388,17 @@ def test_webhooks_are_retried_twice(emulator: Emulator, answers: list[int], call
     assert len(hooks.got) == calls
     assert hooks.got[0]["id"] == id
     assert (hooks.got[0]["status"], hooks.got[0]["error"]) == ("FAILED", "no")
+    # the person who waits for it is told, and not with the rest of the URL: it is often a password
+    told = [f"webhook of job {id}: 127.0.0.1 was not told in 3 tries: it answered 500"]
+    assert [one.getMessage() for one in caplog.records] == (told if 200 in answers else [])
 
 
-def test_a_webhook_that_is_no_url_changes_nothing(emulator: Emulator, tmp_path: Path) -> None:
+def test_a_webhook_that_is_no_url_changes_nothing(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for hook in (5, "", "ftp://x", f"file://{tmp_path}", "http://127.0.0.1:1/"):
         id = emulator.ask("POST", "run", {"input": 1, "webhook": hook})["id"]
         emulator.take("w")
         emulator.post("job-done", "w", id, {"output": 1})
         assert emulator.ask("GET", f"status/{id}")["status"] == "COMPLETED"
+    assert sum("it is no http(s) URL" in one.getMessage() for one in caplog.records) >= 3

@@ -71,7 +71,7 @@ async def stream(request: web.Request, endpoint: Endpoint) -> web.Response:
     from aiohttp import web
 
     head = answer({**facts, "stream": None}).text or ""
-    text = head.replace('"stream": null', f'"stream": [{", ".join(given)}]', 1)
+    text = f"{head.removesuffix('null}')}[{', '.join(given)}]}}"
     return web.Response(text=text, content_type="application/json")
 
 
