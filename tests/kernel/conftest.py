@@ -113,8 +113,9 @@ class Kernel:
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(env=env, cwd=str(self.cwd))
         self._results: dict[str, Result] = {}
-        #: bytes of all that the kernel has published
+        #: bytes of all that the kernel has published, and the text itself while somebody listens
         self.published = 0
+        self.heard: list[str] | None = None
         self._connect()
         self._load = load
         if load:
@@ -191,7 +192,10 @@ class Kernel:
                 result.reply, result.status = reply["content"], reply["content"]["status"]
 
     def _published(self, message: dict[str, Any]) -> None:
-        self.published += len(repr(message["content"])) + sum(map(len, message["buffers"]))
+        text = repr(message["content"])
+        self.published += len(text) + sum(map(len, message["buffers"]))
+        if self.heard is not None:
+            self.heard += [text, *(bytes(b).decode("latin-1") for b in message["buffers"])]
         result = self._results.get(message["parent_header"].get("msg_id", ""))
         if result is None:
             return

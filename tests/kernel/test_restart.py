@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -103,13 +104,15 @@ TRACES = """{
     "publish": sorted(get_ipython().display_pub.__dict__.keys() & {"publish", "clear_output"}),
     "sdk": [f.__code__.co_filename.rpartition("/")[2] for f in
             (runpod.serverless.start, runpod.serverless.progress_update)],
+    "listening": sorted(c.laddr.port for c in psutil.Process().net_connections(kind="inet")
+                        if c.status == psutil.CONN_LISTEN),
     "threads": sorted(t.name for t in threading.enumerate()
                       if t.name in ("kit-worker", "kit-handler", "kit-sampler")),
 }"""
 
 
 def traces(kernel: Kernel) -> Any:
-    kernel.good("import concurrent.futures, sys, threading, runpod.serverless")
+    kernel.good("import concurrent.futures, psutil, sys, threading, runpod.serverless")
     return kernel.value(" ".join(TRACES.split()))
 
 
@@ -119,7 +122,7 @@ def test_unload_puts_everything_back(tmp_path: Path) -> None:
         before = traces(kernel)
         kernel.good("%load_ext kit")
         kernel.good("%%handler --input 1\ndef handler(job):\n    print('x')\n    return 1")
-        kernel.good("kit.run(1).result()")
+        kernel.good("kit.run(1).result(); kit.panel()")
         during = traces(kernel)
         for what in (
             "stdout",
@@ -133,6 +136,9 @@ def test_unload_puts_everything_back(tmp_path: Path) -> None:
             "threads",
         ):
             assert during[what] != before[what], what
+        # nobody but Jupyter itself can knock
+        assert during["listening"] == before["listening"]
+        assert 0 < len(before["listening"]) <= 6
         kernel.good("%unload_ext kit")
         kernel.until_value(
             "not {'kit-worker', 'kit-handler', 'kit-sampler'}"
@@ -158,3 +164,31 @@ def test_unloading_with_a_running_job_marks_it_lost_at_the_next_start(fresh: Ker
     fresh.good("%unload_ext kit")
     fresh.good("%load_ext kit")
     assert table(fresh) == {'{"seconds": 60}': "LOST"}
+
+
+def test_a_known_key_is_in_no_message_to_the_front_end_and_in_no_file(fresh: Kernel) -> None:
+    """What is saved of a notebook, its widget state included, is what was sent here."""
+    key = "rpa_CANARY7Q2M9XK4T8V1W5Z3B6N0D"
+    fresh.heard = []
+    # never whole in a cell: cells are sent back
+    fresh.good(f"import os; os.environ['RUNPOD_API_KEY'] = {key[:9]!r} + {key[9:]!r}")
+    fresh.good(
+        "%%handler\nfrom runpod.serverless import progress_update\ndef keyed(job):\n"
+        "    print('using', os.environ['RUNPOD_API_KEY'])\n"
+        "    raise ValueError('refused: ' + os.environ['RUNPOD_API_KEY'])\n"
+    )
+    fresh.good("panel = kit.panel(); panel")
+    fresh.good("job = kit.run({'a': 1})")
+    fresh.until_value("job.state", "FAILED")
+    shown = fresh.run("job\njob.result()")
+    assert "refused: " in shown.error
+    fresh.good("kit.report('report.html'); kit.export('worker', verify=False)")
+    assert "refused: " in fresh.value("job.error.message"), "it has run"
+    forms = [key, base64.b64encode(key.encode()).decode(), key.encode().hex(), key[::-1]]
+    text = "".join(fresh.heard)
+    assert "using" in text, "the log is shown"
+    assert [form for form in forms if form in text] == []
+    files = [p for p in fresh.folder.rglob("*") if p.is_file() and "ipython" not in p.parts]
+    assert {"report.html", "handler.py"} <= {p.name for p in files}
+    written = b"".join(p.read_bytes() for p in files)
+    assert [form for form in forms if form.encode() in written] == []
