@@ -58,6 +58,19 @@ class _Kit(types.ModuleType):
         if not (name in __all__ and isinstance(value, types.ModuleType)):
             super().__setattr__(name, value)
 
+    def __getattr__(self, name: str) -> object:
+        # Only what is not there comes here. The machinery of import asks for every module it is
+        # about to load, and many others for names with an underscore: those take no time.
+        if name.isidentifier() and not name.startswith("_"):
+            from importlib.util import find_spec
+
+            if find_spec(f"kit.{name}") is None:
+                import difflib
+
+                for near in difflib.get_close_matches(name, __all__, 1, 0.6):
+                    raise AttributeError(f"kit has no {name!r}: did you mean `kit.{near}`?")
+        raise AttributeError(f"module 'kit' has no attribute {name!r}")
+
     def __dir__(self) -> list[str]:
         # what completion offers: the public names, not the modules they were imported from
         return sorted([*__all__, *(name for name in vars(self) if name.startswith("__"))])

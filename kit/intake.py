@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ class Intake:
         context: contextvars.Context | None = None,
     ) -> Entry:
         limit: object = timeout_s  # a person's, whatever the annotation says
-        if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
+        if limit is not None and not (isinstance(limit, (int, float)) and 0 < limit < math.inf):
             raise UsageError(f"timeout_s is {timeout_s!r}; give seconds above 0, or None.")
         policy = request.policy
         limits = [t for t in (timeout_s, policy.execution_timeout_s) if t is not None]
@@ -169,12 +170,12 @@ class Intake:
         target: str | Pod | None = None,
     ) -> Batch:
         """Queue one job per input; nothing is accepted if one of them cannot be sent."""
-        if isinstance(inputs, (str, bytes, dict)):
+        if isinstance(inputs, (str, bytes, dict)) or not isinstance(inputs, Iterable):
             raise UsageError(
                 f"kit.map takes a list of inputs, not one {type(inputs).__name__}: "
                 "kit.map([x]) or kit.run(x)."
             )
-        if concurrency is not None and concurrency < 1:
+        if concurrency is not None and not (hasattr(concurrency, "__index__") and concurrency >= 1):
             raise UsageError(f"concurrency is {concurrency!r}; give a whole number of at least 1.")
         chosen = self._session.handler(handler)
         gate = None if concurrency is None else Gate(concurrency)

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import functools
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -157,7 +158,7 @@ def parse(text: str) -> HandlerLine:
 def _check(found: Any, given: str | None) -> None:
     if found.concurrency is not None and found.concurrency < 1:
         raise UsageError(f"%%handler: --concurrency is {found.concurrency}; give at least 1.")
-    if found.timeout is not None and not found.timeout > 0:
+    if found.timeout is not None and not 0 < found.timeout < math.inf:
         raise UsageError(f"%%handler: --timeout is {found.timeout:g}; give seconds above 0.")
     if not found.wait >= 0:
         raise UsageError(f"%%handler: --wait is {found.wait:g}; give seconds, 0 or more.")

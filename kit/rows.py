@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.codec import decode
+from kit.errors import UsageError
 from kit.events import Event, EventKind, JobKey, JobState, MemoryUse, Sample
 
 #: a page is made shorter or longer until its text is about this big
@@ -190,6 +191,8 @@ def read_rows(
         )
         return sql, [*parameters, count]
 
+    if limit is not None and not hasattr(limit, "__index__"):
+        raise UsageError(f"limit is {limit!r}; give a whole number, or None for all.")
     if limit is not None and limit <= 0:
         return rows
     for raw in _pages(one, page):

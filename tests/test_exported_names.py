@@ -8,6 +8,8 @@ import sys
 import types
 from pathlib import Path
 
+import pytest
+
 import kit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +99,13 @@ def test_nothing_else_is_public() -> None:
 def test_completion_offers_the_public_names_only() -> None:
     assert [name for name in dir(kit) if not name.startswith("__")] == sorted(kit.__all__)
     assert "__version__" in dir(kit)
+    with pytest.raises(AttributeError, match=r"did you mean `kit\.export`"):
+        kit.exprt  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'qqq'"):
+        kit.qqq  # noqa: B018
+    from kit import findings  # a module of its own goes on being found
+
+    assert findings.CATALOGUE
 
 
 def test_the_version_is_the_distribution_s() -> None:

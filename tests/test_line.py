@@ -150,6 +150,7 @@ def test_help_is_asked_for(option: str) -> None:
         ("--timeout", "--timeout"),
         ("--timeout soon", "--timeout"),
         ("--timeout 0", "--timeout is 0; give seconds above 0"),
+        ("--timeout inf", "--timeout is inf; give seconds above 0"),
         ("--timeout -3", "--timeout is -3"),
         ("--timeout nan", "--timeout is nan"),
         ("--wait -1", "--wait is -1"),

@@ -138,9 +138,9 @@ def test_other_ways_to_say_no(default: Session) -> None:
         kit.run(1, target="moon")
     with pytest.raises(TargetError):
         kit.use("moon")
-    for limit in (0, -1, float("nan")):
+    for limit in (0, -1, float("nan"), float("inf"), "5"):
         with pytest.raises(UsageError, match="give seconds above 0"):
-            kit.run(1, timeout_s=limit)
+            kit.run(1, timeout_s=limit)  # type: ignore[arg-type]
     kit.use("local")
     assert default.store.count() == 0
 
@@ -225,7 +225,7 @@ def test_map_takes_any_iterable(default: Session) -> None:
     assert repr(kit.map([])) == "<Batch of 0 jobs: empty>"
 
 
-@pytest.mark.parametrize("inputs", ["text", b"bytes", {"a": 1}])
+@pytest.mark.parametrize("inputs", ["text", b"bytes", {"a": 1}, None, 5])
 def test_one_input_is_not_a_list(default: Session, inputs: Any) -> None:
     default.add(handler_of(echo))
     with pytest.raises(UsageError, match="takes a list of inputs"):
@@ -236,7 +236,9 @@ def test_map_accepts_all_or_nothing(default: Session) -> None:
     default.add(handler_of(echo))
     with pytest.raises(PayloadError, match=r"input 2: \$.input.x is bytes"):
         kit.map([{"x": 1}, {"x": 2}, {"x": b"3"}])
-    for bad in (0, -1):
+    with pytest.raises(UsageError, match="limit is '5'; give a whole number"):
+        kit.jobs(limit="5")  # type: ignore[arg-type]
+    for bad in (0, -1, "2", 1.5):
         with pytest.raises(UsageError, match="at least 1"):
             kit.map([1], concurrency=bad)
 
