@@ -129,6 +129,8 @@ class ExportOutcome:
     compared : tuple of Compared
     seconds : float
         What the proof took.
+    notes : tuple of str
+        What else it found, one sentence each: constants that differ, or why they were not compared.
     """
 
     ok: bool
@@ -136,3 +138,4 @@ class ExportOutcome:
     verdict: str = ""
     compared: tuple[Compared, ...] = ()
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()

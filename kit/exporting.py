@@ -102,9 +102,12 @@ def export(
 
     def work() -> None:
         try:
+            from kit.export import export as write
             from kit.export.draft import outcome_of
+            from kit.export.place import IN_CARD
 
-            outcome = outcome_of(session.export_to(path, handler, overwrite=overwrite))
+            request = request_of(session, path, handler, overwrite, verify=True)
+            outcome = outcome_of(write(dataclasses.replace(request, consent=IN_CARD)))
         except KitError as error:
             outcome = ExportOutcome(False, str(error))
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 
 from kit.export import export
 from kit.export.constants import Constants, constants_of, drift
+from kit.export.draft import outcome_of
 from kit.export.simple import fingerprint
 from tests.executed import notebook
 from tests.exporting import request_of
@@ -98,7 +100,7 @@ def test_a_file_is_asked_in_a_process_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        ("1 / 0", "importing handler.py failed"),
+        ("1 / 0", "importing handler.py failed: ZeroDivisionError: division by zero"),
         ("import os\nos._exit(0)", "handler.py ended the process when it was imported"),
         ("import threading\nthreading.Event().wait()", "took longer than 1 s"),
     ],
@@ -130,3 +132,14 @@ def test_an_export_names_the_constants_that_differ(tmp_path: Path) -> None:
     assert "SCALE" in report._repr_mimebundle_()["text/html"]
     # a secret from the environment is compared, and shown nowhere
     assert "first" not in repr(report)
+    # without a job to run the file is imported all the same
+    request = dataclasses.replace(request, jobs=())
+    bundle = export(request)
+    assert bundle.report.verdict == "not verified"
+    assert [one.name for one in bundle.report.drift] == ["SCALE"]
+    assert "export again; 1 constant not as in the kernel" in bundle.sentence()
+    assert outcome_of(bundle).notes == tuple(one.sentence() for one in bundle.report.drift)
+    full = export(dataclasses.replace(request, fits=lambda: "the model is too big.")).report
+    assert (full.drift, full.not_compared) == ((), "the model is too big.")
+    unproven = export(dataclasses.replace(request, verify=False)).report
+    assert "constants were not compared: it was exported with verify=False" in repr(unproven)

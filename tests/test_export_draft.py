@@ -102,6 +102,7 @@ def test_what_a_person_edited_is_in_the_way_by_name(session: Session, tmp_path: 
     assert '"Replace it; files' in box  # what the box is called
     refused = export(session)
     assert not refused.ok
+    assert "or tick `Replace it`" in refused.sentence
     assert (tmp_path / "worker" / "handler.py").read_text() == "# mine\n"
     assert export(session, overwrite=True).ok
     assert "# mine" not in (tmp_path / "worker" / "handler.py").read_text()

@@ -31,7 +31,8 @@ def export(request: ExportRequest) -> Bundle:
     """
     place = place_of(request.path)
     handler = request.handler
-    check_free(place, overwrite=request.overwrite, handler=handler.name)
+    consent = request.consent
+    check_free(place, overwrite=request.overwrite, handler=handler.name, consent=consent)
     made = plan(request)
     changes = changes_of(old_files(place.path, made.files), made.files)
     about = {
@@ -44,7 +45,7 @@ def export(request: ExportRequest) -> Bundle:
     }
     # as they are now: cells may run while the worker does
     kernel = constants_of(made.sliced.constants, request.namespace)
-    names = write_bundle(place, made.files, about, overwrite=request.overwrite)
+    names = write_bundle(place, made.files, about, overwrite=request.overwrite, consent=consent)
     if request.verify:
         report = verify.verify(
             place.path,
@@ -56,7 +57,8 @@ def export(request: ExportRequest) -> Bundle:
             constants=kernel,
         )
     else:
-        report = Report("not verified", "it was exported with verify=False")
+        why = "it was exported with verify=False"
+        report = Report("not verified", why, not_compared=why if kernel.known else "")
     return Bundle(
         path=place.path,
         handler=f"{handler.name} v{handler.version}",

@@ -21,6 +21,7 @@ from typing import Any
 
 from kit.export import simple
 from kit.recorded import image_env
+from kit.secret import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +124,22 @@ def _import(folder: Path, asked: str, timeout_s: float) -> str:
         if not (name == "MPLBACKEND" and value.startswith("module://"))
     }
     env["PYTHONDONTWRITEBYTECODE"] = "1"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=folder, env=env, stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        process.communicate(asked.encode(), timeout_s)
-    except subprocess.TimeoutExpired:
-        return f"importing handler.py took longer than {timeout_s:.0f} s"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # and what it may have started
-        process.wait()
-    return "" if process.returncode == 0 else "importing handler.py failed"
+    # a file: what the import starts may keep a pipe open for ever
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=folder, env=env, stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
+        )  # fmt: skip
+        try:
+            process.communicate(asked.encode(), timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"importing handler.py took longer than {timeout_s:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and what it may have started
+            process.wait()
+        if process.returncode == 0:
+            return ""
+        said.seek(max(0, os.fstat(said.fileno()).st_size - 10_000))
+        last = said.read().decode(errors="replace").strip().rpartition("\n")[2][:300]
+    return "importing handler.py failed" + (f": {redact(last)}" if last else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from kit.draft import Choice, Compared, DraftFile, ExportDraft, ExportOutcome
 from kit.errors import ExportError
 from kit.export.diff import Diff, changes_of, old_files
-from kit.export.place import check_free, digest, manifest, place_of
+from kit.export.place import IN_CARD, check_free, digest, manifest, place_of
 from kit.export.plan import ExportRequest, Plan, plan
 from kit.export.render import render_handler
 from kit.export.report import Bundle, Explanation
@@ -34,7 +34,9 @@ def draft(request: ExportRequest) -> ExportDraft:
     old = old_files(place.path, made.files)
     refused = None
     try:
-        check_free(place, overwrite=request.overwrite, handler=request.handler.name, in_card=True)
+        check_free(
+            place, overwrite=request.overwrite, handler=request.handler.name, consent=IN_CARD
+        )
     except ExportError as error:
         refused = str(error)
     choices, unlisted = _choices(made.sliced)
@@ -79,6 +81,7 @@ def outcome_of(bundle: Bundle) -> ExportOutcome:
             for r in report.rows
         ),
         seconds=report.seconds,
+        notes=report.remarks(),
     )
 
 

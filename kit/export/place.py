@@ -72,8 +72,12 @@ def place_of(path: Path) -> Place:
     return place
 
 
+#: how a person says that what is edited may be replaced
+IN_CALL, IN_CARD = "overwrite=True (--overwrite)", "tick `Replace it`"
+
+
 def check_free(
-    place: Place, *, overwrite: bool, handler: str | None = None, in_card: bool = False
+    place: Place, *, overwrite: bool, handler: str | None = None, consent: str = IN_CALL
 ) -> None:
     """Refuse a folder that holds anything but an earlier export nobody edited.
 
@@ -84,8 +88,8 @@ def check_free(
         Whether nothing is refused.
     handler : str or None
         Name of the handler to be written: a bundle of another one is refused. None takes any.
-    in_card : bool
-        Whether a person reads it beside the card's box, and not behind a call.
+    consent : str
+        How a person says where they asked that it may be replaced: ``IN_CALL`` or ``IN_CARD``.
 
     Raises
     ------
@@ -99,10 +103,9 @@ def check_free(
         found = foreign(place.path)
     except OSError as exc:
         raise ExportError(f"{place.path} cannot be read: {exc.strerror}.") from None
-    consent = "tick `Replace it`" if in_card else "overwrite=True"
     if handler is not None and isinstance(other, str) and other != handler:
         beside = _beside(place, handler)
-        beside = beside if in_card else f'kit.export("{beside}")'
+        beside = beside if consent == IN_CARD else f'kit.export("{beside}")'
         raise ExportError(
             f"{place.path} holds the worker of `{plain(other)}`, not of `{plain(handler)}`. Give this one "
             f"a folder of its own, {beside}, or {consent} to replace it."

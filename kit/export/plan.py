@@ -20,7 +20,7 @@ from kit.export.datafiles import Data, Source, find_data, take
 from kit.export.dockerfile import DOCKERIGNORE, SYSTEM_FOLDERS, Image, render_dockerfile
 from kit.export.examples import examples_of, input_file, measured
 from kit.export.piplines import wishes_of
-from kit.export.place import place_of
+from kit.export.place import IN_CALL, place_of
 from kit.export.project import project_of
 from kit.export.readme import Facts, render_readme
 from kit.export.render import Rendered, render_handler
@@ -71,6 +71,8 @@ class ExportRequest:
         What a person has chosen about the bundle.
     folder : Path or None
         The working directory: modules and data are found from there. None: this process's.
+    consent : str
+        How a refusal says that edited files may be replaced: a call, or the card's box.
     namespace : mapping of str to object
         The kernel's names: simple values among them are compared with what the file computes.
     given : str or None
@@ -94,6 +96,7 @@ class ExportRequest:
     session: str | None = None
     choices: Choices = ALL
     folder: Path | None = None
+    consent: str = IN_CALL
     namespace: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -90,8 +90,10 @@ class Report:
 
     def sentence(self) -> str:
         """The verdict as one sentence."""
+        count = len(self.drift)
+        differ = f"; {count} constant{'s' * (count != 1)} not as in the kernel" if count else ""
         if self.verdict == "not verified":
-            return f"not verified: {self.reason}"
+            return f"not verified: {self.reason}{differ}"
         tests = [row for row in self.rows if row.result in ("completed", "failed")]
         run = [row for row in self.rows if row.result in ("equal", "different")]
         jobs = f"{len(run)} recorded job{'s' * (len(run) != 1)}"
@@ -102,8 +104,6 @@ class Report:
             silent = sum(row.silent for row in run)
             if silent:
                 compared = f"; {silent} of them post{'s' * (silent == 1)} no result on either side"
-            count = len(self.drift)
-            differ = f"; {count} constant{'s' * (count != 1)} not as in the kernel" if count else ""
             return f"{self.verdict}: {both} through a real worker{self.where}{compared}{differ}"
         wrong = [row for row in self.rows if row.result in ("different", "failed")]
         if run and tests:
@@ -112,6 +112,12 @@ class Report:
         return (
             f"different: {len(wrong)} of {both}{self.where}, first in job {wrong[0].job_id}{where}"
         )
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the constants, one sentence each; empty if they are equal."""
+        found = tuple(found.sentence() for found in self.drift)
+        why = f"constants were not compared: {self.not_compared}"
+        return (*found, why) if self.not_compared else found
 
     def __repr__(self) -> str:
         return show.report_text(self)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ MAX_JOBS_S = 60.0
 LOAD_TIMEOUT_S = 900.0
 #: seconds a job may take beside ten times its time in the notebook
 JOB_TIMEOUT_S = 30.0
+#: seconds for the file's import alone, where there is no job to run and so only constants to compare
+ALONE_TIMEOUT_S = 60.0
 _NOW_IT_RUNS = (
     "it failed in the notebook and not in the worker: if what it lacked is there now, run it again in "
     "the notebook and export again; a failed run counts no more once a newer one of its input completed"
@@ -80,7 +83,15 @@ def verify(
     chosen, rows = _choose(jobs, version)
     inputs = _new(inputs, chosen)
     if not chosen and not inputs:
-        return Report("not verified", _nothing_to_run(jobs, version), tuple(rows))
+        report = Report("not verified", _nothing_to_run(jobs, version), tuple(rows))
+        if files is None or constants is None:
+            return report
+        why = fits()
+        if why is not None:
+            return dataclasses.replace(report, not_compared=why)
+        with _copied(folder, files) as copy:
+            found, why = drift(copy, constants, min(load_timeout_s, ALONE_TIMEOUT_S))
+        return dataclasses.replace(report, drift=found, not_compared=why)
     if importlib.util.find_spec("runpod") is None:
         return Report(
             "not verified",
@@ -101,12 +112,7 @@ def verify(
     if files is None:
         replay = play(folder, cases, load_timeout_s, budget_s)
         return _report(chosen, inputs, rows, replay, str(folder), tolerance)
-    with tempfile.TemporaryDirectory(prefix="kit-verify-") as temporary:
-        copy = Path(temporary).resolve() / "worker"
-        copy.mkdir()
-        for name in (*files, *([MANIFEST] if (folder / MANIFEST).is_file() else ())):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
+    with _copied(folder, files) as copy:
         replay = play(copy, cases, load_timeout_s, budget_s)
         report = _report(chosen, inputs, rows, replay, str(copy), tolerance)
         if constants is None or replay.cold_start_s is None:
@@ -115,6 +121,18 @@ def verify(
         limit_s = min(load_timeout_s, 30.0 + 5 * replay.cold_start_s)
         found, why = drift(copy, constants, limit_s)
         return dataclasses.replace(report, drift=found, not_compared=why)
+
+
+@contextlib.contextmanager
+def _copied(folder: Path, files: Iterable[str]) -> Iterator[Path]:
+    """A copy of a worker's own files in a folder of its own, as an image has them."""
+    with tempfile.TemporaryDirectory(prefix="kit-verify-") as temporary:
+        copy = Path(temporary).resolve() / "worker"
+        copy.mkdir()
+        for name in (*files, *([MANIFEST] if (folder / MANIFEST).is_file() else ())):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
+        yield copy
 
 
 def _choose(jobs: Iterable[JobView], version: int | None) -> tuple[list[JobView], list[Row]]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.errors import ExportError
-from kit.export.place import LITTER, MANIFEST, Place, check_free, manifest
+from kit.export.place import IN_CALL, LITTER, MANIFEST, Place, check_free, manifest
 
 _EXCHANGE = 2  # RENAME_EXCHANGE, linux/fs.h
 
@@ -33,6 +33,7 @@ def write_bundle(
     about: Mapping[str, object],
     *,
     overwrite: bool,
+    consent: str = IN_CALL,
 ) -> tuple[str, ...]:
     """Write a bundle in one step.
 
@@ -45,6 +46,8 @@ def write_bundle(
         Further keys of the manifest. ``handler`` is the name whose bundle this is.
     overwrite : bool
         Whether other files in the folder are no reason to refuse. They stay as they are.
+    consent : str
+        See :func:`kit.export.place.check_free`.
 
     Returns
     -------
@@ -68,9 +71,8 @@ def write_bundle(
         place.parent.mkdir(parents=True, exist_ok=True)
         with _opened(place.parent) as parent:
             _recover(place, parent)
-            check_free(
-                place, overwrite=overwrite, handler=handler if isinstance(handler, str) else None
-            )
+            known = handler if isinstance(handler, str) else None
+            check_free(place, overwrite=overwrite, handler=known, consent=consent)
             _write(place, parent, data)
     except OSError as exc:
         where = exc.filename if isinstance(exc.filename, str) else place.path

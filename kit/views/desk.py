@@ -236,4 +236,5 @@ def _outcome(outcome: ExportOutcome) -> dict[str, Any]:
             [redact(part) for part in (c.job_id, c.result, c.path, c.notebook, c.worker, c.reason)]
             for c in outcome.compared[:100]
         ],
+        "notes": [redact(note) for note in outcome.notes[:_SENTENCES]],
     }

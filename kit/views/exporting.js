@@ -208,7 +208,7 @@ class ExportView {
     const head = make("div", "kit-outcome-head");
     head.append(make("span", "kit-pill", outcome.ok ? VERDICTS[outcome.verdict] ?? outcome.verdict : "Nothing was written"), make("span", "", outcome.s));
     if (outcome.seconds) head.append(make("span", "kit-soft", duration(outcome.seconds * 1000)));
-    this.outcome.replaceChildren(head, ...comparedRows(outcome.rows));
+    this.outcome.replaceChildren(head, ...comparedRows(outcome.rows), ...outcome.notes.map(noteRow));
   }
 
   tabBody(draft) {
@@ -313,6 +313,12 @@ function comparedRows(rows) {
     if (reason) one.append(make("div", "kit-soft", reason));
     return one;
   });
+}
+
+function noteRow(note) {
+  const row = make("div", "kit-compared kit-soft");
+  row.append(...wordsOf(note));
+  return row;
 }
 
 /** A sentence with its `code` in the code font. */
