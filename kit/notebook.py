@@ -11,85 +11,29 @@ fails the cell through its result instead.
 from __future__ import annotations
 
 import ast
-import contextlib
 import json
-import re
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from kit import remotecell, trace
-from kit.capture import JOB
+from kit import remotecell, surroundings, trace
 from kit.errors import KitError, RegistrationError, UsageError
 from kit.inspection import static_findings
 from kit.job import Job
 from kit.line import HandlerLine, HelpAsked, parse, parse_load
+from kit.ownlines import line_of, load_of, only_spoke, transform
 from kit.payload import decode
 from kit.registration import Cell, register
 from kit.request import make
 from kit.sdk import SdkHook
 from kit.session import Session
 from kit.source.record import Cell as RecordedCell
-from kit.source.record import handler_line, load_line
 
 if TYPE_CHECKING:
     from kit.loading import Load
 
 _NONE: Any = object()
-_OWN = re.compile(r"%%(handler|kit_load|kit_remote)(?=[\s?]|$)")
-_MAGIC = re.compile(r"\s*%%handler(?=\s|$)(.*)", re.DOTALL)
-
-
-def line_of(source: str) -> str | None:
-    """What stands after ``%%handler`` in a cell; None if it is no handler cell."""
-    lines = source.splitlines(keepends=True)
-    index = handler_line(lines)
-    if index is None:
-        return None
-    found = _MAGIC.match(lines[index])
-    return found[1].strip() if found else None
-
-
-def load_of(source: str) -> str | None:
-    """What stands after ``%%kit_load`` in a cell; None if it is not there."""
-    lines = source.splitlines()
-    index = load_line(lines)
-    return None if index is None else lines[index].partition("%%kit_load")[2].strip()
-
-
-def transform(lines: list[str]) -> list[str]:
-    """Blank the kit's own lines that parse; otherwise put one first, so that its magic speaks.
-
-    Pure: IPython calls it twice a cell and again to check completeness.
-    """
-    remote = remotecell.marked(lines)
-    if remote is not None:
-        return remote
-    for find, text_of, check in (
-        (load_line, load_of, parse_load),
-        (handler_line, line_of, parse),
-    ):
-        index = find(lines)
-        if index is None:
-            continue
-        try:
-            check(text_of("".join(lines)) or "")
-        except (UsageError, HelpAsked):
-            rest = [*lines[:index], *lines[index + 1 :]]
-            # IPython refuses a cell magic without a body before it would run it
-            return [lines[index].rstrip("\n") + "\n", *(rest or ["\n"])]
-        lines = [*lines[:index], "\n", *lines[index + 1 :]]
-    return lines
-
-
-def _only_spoke(source: str) -> bool:
-    """Whether one of the kit's magics gave its help in the place of the cell."""
-    first = transform(source.splitlines(keepends=True))[:1]
-    return any(_OWN.match(line) for line in first)
 
 
 class _Running:
@@ -116,7 +60,7 @@ class Notebook:
         self._handler_cell: _Running | None = None
         self._load: Load | None = None
         self._depth = 0
-        self._undo: list[Callable[[], None]] = []
+        self._undo: list[surroundings.Undo] = []
         self._sdk = SdkHook(self._on_start, session.progress)
 
     # -- in and out -----------------------------------------------------------------------------
@@ -137,12 +81,11 @@ class Notebook:
         self.session.errors.ip = ip
         self._sdk.install()
         self._undo.append(self._sdk.remove)
-        self._route_displays()
-        self._refuse_input()
+        self._undo += [surroundings.route_displays(ip), surroundings.refuse_input(ip)]
         trace.cell_number = self._number_of
-        _render_with(self._rendered)
+        surroundings.render_with(self._rendered)
         self._remember_earlier_cells()
-        if _inside_a_cell():  # its pre hook has been missed
+        if surroundings.inside_a_cell():  # its pre hook has been missed
             self._depth = 1
             self.session.cell = object()
 
@@ -157,49 +100,6 @@ class Notebook:
         for number, source in enumerate(raw[: self.ip.execution_count], start=0):
             if number and source and number != self.ip.execution_count:
                 self.session.record.add(RecordedCell(number, None, source, True, time.time()))
-
-    def _route_displays(self) -> None:
-        """``display(...)`` inside a handler belongs to its job's log, not to some cell."""
-        pub = getattr(self.ip, "display_pub", None)
-        if pub is None:
-            return
-        publish, clear = pub.publish, pub.clear_output
-
-        def publish_or_log(data: Any = None, *args: Any, **kwargs: Any) -> Any:
-            sink = JOB.get()
-            if sink is None or sink.echo:
-                return publish(data, *args, **kwargs)
-            shown = data or {}
-            text = shown.get("text/plain") or f"[{next(iter(shown), 'nothing')}]"
-            sink.write("stdout", f"{text}\n")
-            return None
-
-        def clear_or_nothing(*args: Any, **kwargs: Any) -> Any:
-            return clear(*args, **kwargs) if JOB.get() is None else None
-
-        pub.publish, pub.clear_output = publish_or_log, clear_or_nothing
-
-        def undo() -> None:
-            for name in ("publish", "clear_output"):
-                pub.__dict__.pop(name, None)
-
-        self._undo.append(undo)
-
-    def _refuse_input(self) -> None:
-        """``input()`` in a handler fails at once, as in production; it would hang the front end."""
-        kernel = getattr(self.ip, "kernel", None)
-        if kernel is None or not hasattr(kernel, "raw_input"):
-            return
-        ask = kernel.raw_input
-
-        def ask_unless_job(prompt: str = "") -> Any:
-            sink = JOB.get()
-            if sink is not None and not sink.echo:
-                raise EOFError("EOF when reading a line")
-            return ask(prompt)
-
-        kernel.raw_input = ask_unless_job
-        self._undo.append(lambda: kernel.__dict__.pop("raw_input", None))
 
     def _number_of(self, filename: str) -> int | None:
         names = getattr(getattr(self.ip, "compile", None), "_filename_map", None)
@@ -220,6 +120,7 @@ class Notebook:
         if self._depth > 1:
             return
         self.session.cell = info
+        self.session.record.deleted(surroundings.deleted_cells(self.ip), time.time())
         source = info.raw_cell or ""
         self._begin_load(source)
         text = line_of(source)
@@ -279,7 +180,7 @@ class Notebook:
                 sys.argv = running.argv
             self._record(result)
             if running is not None:
-                with _stop_button():
+                with surroundings.stop_button():
                     self._register(running, result)
         except KitError as exc:
             self._refuse(exc, result)
@@ -304,7 +205,7 @@ class Notebook:
         number = getattr(result, "execution_count", None)
         cell_id = getattr(info, "cell_id", None)
         ok = bool(getattr(result, "success", False))
-        if ok and _only_spoke(source):
+        if ok and only_spoke(source):
             return
         self.session.record.add(RecordedCell(number, cell_id, source, ok, time.time()))
         if ok and remotecell.is_remote(source):
@@ -391,46 +292,10 @@ class Notebook:
         print(sentence, file=sys.stderr)
 
 
-def _render_with(render: Callable[[KitError], list[str]]) -> None:
-    """Give the tree of errors the method that IPython asks an exception for."""
-
-    def _render_traceback_(self: KitError) -> list[str]:
-        return render(self)
-
-    KitError._render_traceback_ = _render_traceback_  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def _stop_button() -> Iterator[None]:
-    """Raise KeyboardInterrupt here also after a cell with a top-level await.
-
-    ipykernel then makes the stop button cancel the cell's coroutine, which has ended by now.
-    """
-    try:
-        found = signal.signal(signal.SIGINT, signal.default_int_handler)
-    except ValueError:  # not the main thread, so no signal comes here
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, found)
-
-
 def _number(running: _Running, result: Any) -> int | None:
     # the shell has counted on before the first hook in some versions of IPython, in others not
     number = getattr(result, "execution_count", None)
     return running.number if number is None else number
-
-
-def _inside_a_cell() -> bool:
-    """Whether a cell loads the kit right now, rather than a start-up file of IPython."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_name == "run_cell_async":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _syntax_error(code: str) -> bool:

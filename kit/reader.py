@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sqlite3
@@ -17,23 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from kit import rows, schema
+from kit.conditions import HOLDS, OF_SESSION, WORDS, filters, like
 from kit.errors import StoreError
 from kit.events import Event, JobKey, JobState, JobView, Sample
 from kit.fold import fold
-from kit.handler import HandlerKind, HandlerVersion
+from kit.handler import HandlerVersion
 from kit.rows import JobRow
 from kit.span import Span
 
 #: keys in one query
 _KEYS = 500
 _loads, _to_text = json.loads, json.dumps  # a handler may replace them
-#: where words of a person or a handler stand in an event's data
-_WORDS = ("job_id", "text", "finding.sentence", "error.message", "error.traceback", "lost")
-_HOLDS = " OR ".join(
-    ["payload LIKE ? ESCAPE '\\'"]
-    + [f"json_extract(data, '$.{name}') LIKE ? ESCAPE '\\'" for name in _WORDS]
-)
-_OF_SESSION = "session = (SELECT number FROM sessions WHERE sessions.id = ?)"
 
 
 class Reader:
@@ -74,7 +67,7 @@ class Reader:
         """
         where, parameters = "TRUE", []
         if session is not None:
-            where = f"EXISTS (SELECT 1 FROM jobs WHERE key = job_key AND jobs.{_OF_SESSION})"
+            where = f"EXISTS (SELECT 1 FROM jobs WHERE key = job_key AND jobs.{OF_SESSION})"
             parameters = [session]
         return list(self._events(where, parameters, after=seq, limit=limit))
 
@@ -119,7 +112,7 @@ class Reader:
         payloads : bool
             Whether ``request`` and ``done`` are filled.
         """
-        where, parameters = _filters(
+        where, parameters = filters(
             session=session, handler=handler, version=version, state=state, target=target, keys=keys
         )
         with self._reading():
@@ -164,9 +157,9 @@ class Reader:
         before : int or None
             Where to go on; None if there is nothing left.
         """
-        where, parameters = _filters(session=session, handler=handler)
+        where, parameters = filters(session=session, handler=handler)
         # a payload is JSON text, what is taken out of data is plain
-        patterns = [_like(_to_text(text, ensure_ascii=False)[1:-1]), *[_like(text)] * len(_WORDS)]
+        patterns = [like(_to_text(text, ensure_ascii=False)[1:-1]), *[like(text)] * len(WORDS)]
         with self._reading():
             found, last, looked = self._one(
                 f"""
@@ -175,7 +168,7 @@ class Reader:
                 SELECT (SELECT json_group_array(key) FROM some WHERE EXISTS (
                             SELECT 1 FROM events
                             WHERE job_key = key AND events.attempt = some.attempt
-                              AND ({_HOLDS}))),
+                              AND ({HOLDS}))),
                        (SELECT min(number) FROM some), (SELECT count(*) FROM some)
                 """,
                 [*parameters, (1 << 62) if before is None else before, jobs, *patterns],
@@ -246,7 +239,7 @@ class Reader:
         self, state: JobState | Collection[JobState] | None = None, session: str | None = None
     ) -> int:
         """Number of jobs, in these states and of this session if named."""
-        where, parameters = _filters(session=session, state=state)
+        where, parameters = filters(session=session, state=state)
         with self._reading():
             return int(self._one(f"SELECT count(*) FROM jobs WHERE {where}", parameters)[0])
 
@@ -261,7 +254,7 @@ class Reader:
         where, parameters = "TRUE", []
         for condition, value in (
             ("time <= ?", until),
-            (_OF_SESSION, session),
+            (OF_SESSION, session),
         ):
             if value is not None:
                 where += f" AND {condition}"
@@ -275,7 +268,7 @@ class Reader:
         One without an end lasts, or its kernel died in it.
         """
         where, parameters = "TRUE", []
-        for condition, value in (("started_at >= ?", since), (_OF_SESSION, session)):
+        for condition, value in (("started_at >= ?", since), (OF_SESSION, session)):
             if value is not None:
                 where += f" AND {condition}"
                 parameters.append(value)
@@ -293,18 +286,18 @@ class Reader:
 
     def handlers(self, session: str | None = None) -> list[HandlerVersion]:
         """Handler versions in the order they were registered; of all sessions if none is named."""
-        where = "TRUE" if session is None else _OF_SESSION
+        where = "TRUE" if session is None else OF_SESSION
         with self._reading():
             text = self._one(
                 "SELECT json_group_array(data) FROM "
                 f"(SELECT data FROM handlers WHERE {where} ORDER BY rowid)",
                 [] if session is None else [session],
             )[0]
-        return [_handler_version(_loads(data)) for data in _loads(text)]
+        return [rows.handler_version(_loads(data)) for data in _loads(text)]
 
     def last_request(self, handler: str, session: str | None = None) -> str | None:
         """JSON text of the request that a handler was last given; None if there is none (left)."""
-        where, parameters = _filters(session=session, handler=handler)
+        where, parameters = filters(session=session, handler=handler)
         with self._reading():
             # max, so that there is a row in any case
             text, file = self._one(
@@ -351,48 +344,3 @@ class Reader:
             name = str(self._one("SELECT id FROM sessions WHERE number = ?", [number])[0])
             self._sessions[number] = name
         return name
-
-
-def _like(text: str) -> str:
-    """A pattern for LIKE that matches what holds a text."""
-    escaped = "".join(f"\\{c}" if c in "\\%_" else c for c in text)
-    return f"%{escaped}%"
-
-
-def _filters(
-    *,
-    session: str | None = None,
-    handler: str | None = None,
-    version: int | None = None,
-    state: JobState | Collection[JobState] | None = None,
-    target: str | None = None,
-    keys: Collection[JobKey] | None = None,
-) -> tuple[str, list[Any]]:
-    """A condition on jobs and its parameters."""
-    where = "TRUE"
-    parameters: list[Any] = []
-    for condition, value in (
-        (f"jobs.{_OF_SESSION}", session),
-        ("handler = ?", handler),
-        ("version = ?", version),
-        ("target = ?", target),
-    ):
-        if value is not None:
-            where += f" AND {condition}"
-            parameters.append(value)
-    for column, several in (
-        ("state", [state] if isinstance(state, str) else state),
-        ("key", keys),
-    ):
-        if several is not None:
-            where += f" AND {column} IN (SELECT value FROM json_each(?))"
-            parameters.append(_to_text([str(value) for value in several]))
-    return where, parameters
-
-
-def _handler_version(raw: dict[str, Any]) -> HandlerVersion:
-    known = {field.name for field in dataclasses.fields(HandlerVersion)}
-    raw = {name: value for name, value in raw.items() if name in known}
-    raw["kind"] = HandlerKind(raw["kind"])
-    raw["options"] = tuple((name, source) for name, source in raw["options"])
-    return HandlerVersion(**raw)

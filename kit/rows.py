@@ -9,6 +9,7 @@ events take 0.8 s then; so, 20 ms.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 from kit.codec import decode
 from kit.errors import UsageError
 from kit.events import Event, EventKind, JobKey, JobState, MemoryUse, Sample
+from kit.handler import HandlerKind, HandlerVersion
 
 #: a page is made shorter or longer until its text is about this big
 _PAGE_CHARS = 2_000_000
@@ -266,3 +268,12 @@ def read_samples(
         if len(found) < _MAX_ROWS:
             return samples
         last = found[-1][0]
+
+
+def handler_version(raw: dict[str, Any]) -> HandlerVersion:
+    """A handler as it was noted, by whatever version of the kit: what it knows of no more is left out."""
+    known = {field.name for field in dataclasses.fields(HandlerVersion)}
+    raw = {name: value for name, value in raw.items() if name in known}
+    raw["kind"] = HandlerKind(raw["kind"])
+    raw["options"] = tuple((name, source) for name, source in raw["options"])
+    return HandlerVersion(**raw)

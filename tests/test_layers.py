@@ -47,6 +47,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "keep": (
         "delivery",
         "forks",
+        "conditions",
         "home",
         "lock",
         "mirror",
@@ -118,6 +119,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *(
             "cli",
             "notebook",
+            "ownlines",
             "places",
             "pod",
             "podlist",
@@ -140,6 +142,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "startcheck",
             "startoptions",
             "whichhandler",
+            "surroundings",
             "workerfile",
         ),
     ),

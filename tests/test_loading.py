@@ -12,7 +12,7 @@ from kit.errors import UsageError
 from kit.events import MemoryUse
 from kit.line import HelpAsked, parse_load
 from kit.loading import Load, cost_of
-from kit.notebook import load_of, transform
+from kit.ownlines import load_of, transform
 from kit.session import Session
 
 MIB, GIB = 2**20, 2**30

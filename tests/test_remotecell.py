@@ -9,7 +9,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from kit.errors import UsageError
 from kit.line import HelpAsked, parse_remote
-from kit.notebook import transform
+from kit.ownlines import transform
 from kit.remotecell import MARK, Cut, check, is_remote
 from kit.source.elsewhere import Elsewhere
 from kit.source.record import Cell, Record

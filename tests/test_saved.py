@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.source.record import Cell
+from kit.source.record import Cell, Record
 from kit.source.saved import compared, saved_path
 
 
@@ -29,6 +29,21 @@ def test_a_cell_that_was_deleted_before_the_last_save_is_marked(tmp_path: Path) 
     before = time.time() - 60
     found = compared([cell("kept", before), cell("deleted", before)], path)
     assert [c.gone for c in found] == [False, True]
+
+
+def test_a_cell_that_the_front_end_deleted_is_marked_until_a_save_has_it(tmp_path: Path) -> None:
+    record = Record()
+    record.add(cell("cut", 100.0))
+    record.add(cell("other", 100.0))
+    record.deleted(["cut", "never run"], 200.0)
+    assert [c.gone for c in compared(record.cells(), None)] == [True, False]
+    path = saved(tmp_path, ["cut", "other"])
+    os.utime(path, (150.0, 150.0))
+    assert [c.gone for c in compared(record.cells(), path)] == [True, False]
+    os.utime(path, (250.0, 250.0))  # it was pasted elsewhere, or the deletion undone
+    assert [c.gone for c in compared(record.cells(), path)] == [False, False]
+    record.add(cell("cut", 300.0))
+    assert not any(c.gone for c in compared(record.cells(), None))
 
 
 def test_what_is_not_known_is_not_marked(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _MAGIC = "%%handler"
@@ -36,7 +36,9 @@ class Cell:
         Other sources it ran with before, the last ten, each with the end of its last run;
         :class:`Record` keeps them.
     gone : bool
-        Whether the saved notebook no longer has it; see :func:`kit.source.saved.compared`.
+        Whether the notebook no longer has it; see :func:`kit.source.saved.compared`.
+    deleted_at : float
+        When the front end said that it was deleted, UTC seconds; 0 if it did not.
     """
 
     number: int | None
@@ -47,6 +49,7 @@ class Cell:
     runs: int = 1
     earlier: tuple[tuple[str, float], ...] = ()
     gone: bool = False
+    deleted_at: float = 0.0
 
     @property
     def label(self) -> str:
@@ -85,6 +88,15 @@ class Record:
             self._cells[key] = dataclasses.replace(
                 cell, runs=1 + sum(c.runs for c in before), earlier=_earlier(before, cell.source)
             )
+
+    def deleted(self, cell_ids: Iterable[str], time: float) -> None:
+        """Note that cells were deleted in the front end; one that runs again is there again."""
+        for cell_id in cell_ids:
+            with self._lock:
+                cell = self._cells.get(("id", cell_id))
+                if cell is not None:
+                    self.revision += 1
+                    self._cells["id", cell_id] = dataclasses.replace(cell, deleted_at=time)
 
     def cells(self) -> tuple[Cell, ...]:
         """The last run of each cell, in order of execution; those that raised have ``ok=False``."""

@@ -14,10 +14,11 @@ _LIMIT_BYTES = 200_000_000
 
 
 def compared(cells: Sequence[Cell], notebook: Path | None) -> tuple[Cell, ...]:
-    """Cells of the record, those marked that the saved notebook no longer has.
+    """Cells of the record, those marked that the notebook no longer has.
 
     A cell counts as deleted if the file was saved after it ran, knows cells by their ids, and has
-    none with its id. Reads the file once; milliseconds.
+    none with its id; also if the front end said so and the file was not saved with it since (a cell
+    that was cut and pasted, or whose deletion was undone). Reads the file once; milliseconds.
 
     Parameters
     ----------
@@ -25,13 +26,14 @@ def compared(cells: Sequence[Cell], notebook: Path | None) -> tuple[Cell, ...]:
     notebook : Path or None
         The ``.ipynb`` file; None, or one that cannot be read, marks nothing.
     """
-    saved = _read(notebook) if notebook is not None else None
-    if saved is None:
-        return tuple(cells)
-    ids, at = saved
+    ids, at = (_read(notebook) if notebook is not None else None) or (set(), 0.0)
     return tuple(
         dataclasses.replace(cell, gone=True)
-        if cell.cell_id is not None and cell.cell_id not in ids and cell.time < at
+        if cell.cell_id is not None
+        and (
+            (cell.cell_id not in ids and cell.time < at)
+            or (cell.deleted_at and not (cell.cell_id in ids and cell.deleted_at < at))
+        )
         else cell
         for cell in cells
     )

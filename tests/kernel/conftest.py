@@ -133,10 +133,18 @@ class Kernel:
 
     # -- cells ----------------------------------------------------------------------------------
 
-    def start(self, code: str, *, stop_on_error: bool = False) -> Result:
-        """Send a cell and return at once."""
+    def start(
+        self, code: str, *, stop_on_error: bool = False, metadata: dict[str, Any] | None = None
+    ) -> Result:
+        """Send a cell and return at once; ``metadata`` is what JupyterLab says of it."""
         code = code.lstrip("\n")
-        ident = self.client.execute(code, stop_on_error=stop_on_error, allow_stdin=True)
+        content = {
+            "code": code, "silent": False, "store_history": True, "user_expressions": {},
+            "allow_stdin": True, "stop_on_error": stop_on_error,
+        }  # fmt: skip
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        ident = str(message["header"]["msg_id"])
         result = self._results[ident] = Result(code, ident)
         return result
 

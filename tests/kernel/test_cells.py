@@ -54,6 +54,20 @@ def test_a_name_kit_of_the_person_s_own_is_left_alone(fresh: Kernel) -> None:
     assert fresh.value("kit") == "mine"
 
 
+def test_what_the_front_end_says_it_deleted_is_known_before_a_save(kernel: Kernel) -> None:
+    told = (
+        "[bool(c.deleted_at) for c in kit.api.session().record.cells() if c.cell_id == 'kit-t-a']"
+    )
+    kernel.finish(kernel.start("KIT_T_RATE = 3", metadata={"cellId": "kit-t-a"}))
+    assert kernel.value(told) == [False]
+    # as JupyterLab sends with the next cell that is run, whichever that is
+    deleted = {"cellId": "kit-t-b", "deletedCells": ["kit-t-a", "never run"]}
+    kernel.finish(kernel.start("pass", metadata=deleted))
+    assert kernel.value(told) == [True]
+    kernel.finish(kernel.start("KIT_T_RATE = 3", metadata={"cellId": "kit-t-a"}))
+    assert kernel.value(told) == [False]
+
+
 # -- registering -----------------------------------------------------------------------------------
 
 KINDS = {

@@ -16,7 +16,7 @@ from typing import Any
 
 from kit.job import Job
 from kit.line import parse
-from kit.notebook import line_of, transform
+from kit.ownlines import line_of, transform
 from kit.pod import Pod
 from kit.registration import Cell, register
 from kit.request import make
