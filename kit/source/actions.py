@@ -86,8 +86,26 @@ class Actions(Scoped, ast.NodeVisitor):
             else:
                 visitor(self, child)
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:
+    # the kinds there are most of, which need not be searched for what is below them
+
+    def visit_Attribute(self, node: ast.Attribute | ast.keyword | ast.Starred) -> None:
         self.visit(node.value)
+
+    visit_keyword = visit_Starred = visit_Attribute  # noqa: N815
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        self.visit(node.left)
+        self.visit(node.right)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        self.visit(node.value)
+        self.visit(node.slice)
+
+    def visit_List(self, node: ast.List | ast.Tuple | ast.Set) -> None:
+        for element in node.elts:
+            self.visit(element)
+
+    visit_Tuple = visit_Set = visit_List  # noqa: N815
 
     def visit_Name(self, node: ast.Name) -> None:
         name, outside = node.id, len(self.scopes) == 1
@@ -263,7 +281,11 @@ class Actions(Scoped, ast.NodeVisitor):
             # a method of a local: of a parameter, or of a part of something global
             for root in sorted(self.roots(node.func.value, deep=True)):
                 self.doing.calls.append(Call((root, node.func.attr), args, True))
-        self.generic_visit(node)
+        self.visit(node.func)
+        for argument in node.args:
+            self.visit(argument)
+        for keyword in node.keywords:
+            self.visit(keyword.value)
 
     def _is_dynamic(self, name: str, node: ast.Call) -> bool:
         if name in ("locals", "vars"):  # `vars(args)` reads one object, `locals()` a function's own
@@ -271,8 +293,9 @@ class Actions(Scoped, ast.NodeVisitor):
         return name in _DYNAMIC
 
     def visit_Return(self, node: ast.Return) -> None:
-        self.doing.returns |= self.roots(node.value)
-        self.generic_visit(node)
+        if node.value is not None:
+            self.doing.returns |= self.roots(node.value)
+            self.visit(node.value)
 
     def visit_Await(self, node: ast.Await) -> None:
         self.awaits |= self.doing is self.now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kit.source.order import Edges
 from kit.source.program import END, Program
@@ -12,8 +12,7 @@ from kit.source.reasons import missing_reason
 from kit.source.statements import Statement
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
+class _Ask(NamedTuple):
     """What ``name`` means to statement ``at``, as changed up to ``until``.
 
     Attributes
@@ -104,6 +103,9 @@ class Demand:
         self._fine: set[tuple[str, int | None, bool]] = set()
         self._through: list[tuple[int, int]] = []
         self._who: dict[int, str] = {}
+        # names that nothing defines: builtins, and what is missing; names asked for as jobs see them
+        self._undefined: set[str] = set()
+        self._in_jobs: set[str] = set()
 
     def start(self) -> None:
         """Ask for what ``start({"handler": ..., options})`` reads."""
@@ -120,9 +122,8 @@ class Demand:
         self.kept[index] = reason
         if question:
             self.questions.add(index)
-        if self.program.judgements[
-            index
-        ].lends:  # `t = Thread(target=f)` is nothing before `t.start()`
+        # `t = Thread(target=f)` is nothing before `t.start()`
+        if self.program.judgements[index].lends:
             for name in sorted(self.statements[index].facts.binds):
                 self._asked.append(_Ask(name, index + 1, END, "what it was given", soft=True))
         self._todo.append(index)
@@ -139,10 +140,11 @@ class Demand:
         facts = self.statements[index].facts
         who = self._who_reads(index)
         ask = self._asked.append
-        for name in sorted(facts.reads):
+        for name in sorted(facts.reads - self._undefined):
             ask(_Ask(name, index, index, who, reader=index))
-        for name in sorted(facts.later):
+        for name in sorted(facts.later - self._undefined - self._in_jobs):
             ask(_Ask(name, END, END, who))
+        self._in_jobs |= facts.later
         if facts.calls or facts.decorators:
             through = self.program.code_reads(index)
             through &= ~self.program.reach.bits(facts.reads)
@@ -152,11 +154,12 @@ class Demand:
             for name in sorted(self.program.reach.names(through & ~known)):
                 ask(_Ask(name, index, index, who, through=True, reader=index))
                 self._settle(name, index)
-        for name in sorted(facts.annotated - facts.reads - facts.binds.keys()):
-            ask(_Ask(name, index, index, who, soft=self._lazy, reader=index))
-        for name in sorted(facts.soft):
+        if facts.annotated:
+            for name in sorted(facts.annotated - facts.reads - facts.binds.keys()):
+                ask(_Ask(name, index, index, who, soft=self._lazy, reader=index))
+        for name in sorted(facts.soft) if facts.soft else ():
             ask(_Ask(name, END, END, who, soft=True))
-        for name in sorted(facts.stores):
+        for name in sorted(facts.stores) if facts.stores else ():
             ask(_Ask(name, index, END, who, held=True, soft=True))
 
     def _settle(self, name: str, index: int) -> None:
@@ -176,7 +179,9 @@ class Demand:
     def _answer(self, ask: _Ask) -> None:
         name, until = ask.name, ask.until
         meaning = self.program.meaning(name, ask.at)
-        if ask.soft and meaning.moved:
+        if ask.soft and (meaning.moved or not meaning.defs):
+            return
+        if not meaning.defs and (name, meaning.deleted, False) in self._fine:
             return
         if (
             ask.reader < END
@@ -184,7 +189,8 @@ class Demand:
             and (meaning.moved or not meaning.defs)
         ):
             return  # its own, such as the target of a loop; what is missing is checked in the file
-        usable = [d for d in meaning.defs if d not in self.program.own]
+        own = self.program.own
+        usable = [d for d in meaning.defs if d not in own] if own else meaning.defs
         if (len(usable) < len(meaning.defs) or not meaning.defs) and not ask.soft:
             known = (name, meaning.deleted, bool(meaning.defs))
             if name not in self.missing and known not in self._fine:
@@ -192,12 +198,15 @@ class Demand:
                     self.missing[name] = reason
                 else:
                     self._fine.add(known)
+            if name not in self.program.defs:
+                self._undefined.add(name)
         for index in usable:
             if self.statements[index].directive == "drop":
                 self.missing.setdefault(name, f"{self.statements[index].place} has `# kit: drop`")
                 continue
-            reason, question = self._defines(name, index)
-            self.keep(index, f"{reason} `{name}`, which {ask.who} reads", question=question)
+            if index not in self.kept:
+                reason, question = self._defines(name, index)
+                self.keep(index, f"{reason} `{name}`, which {ask.who} reads", question=question)
             self.edges.add(ask.reader, index, through=ask.through)
         if meaning.moved and usable:
             until = self.program.end_of_cell(usable[0])
@@ -205,8 +214,9 @@ class Demand:
                 self.moved[name] = usable[0]
         windows = self._held if ask.held else self._windows
         for index in usable:
-            if windows.get((name, index), -1) < until or meaning.moved:
-                windows[name, index] = max(until, windows.get((name, index), -1))
+            before = windows.get((name, index), -1)
+            if before < until or meaning.moved:
+                windows[name, index] = max(until, before)
                 self._follow(ask, index, until)
                 if meaning.moved:
                     for change in self.program.changes.get((name, index), ()):
@@ -224,13 +234,15 @@ class Demand:
     def _follow(self, ask: _Ask, place: int, until: int) -> None:
         """Keep what changes the object of a definition, by whatever name, up to ``until``."""
         name, held = ask.name, ask.held
-        facts, who = self.statements[place].facts, self._who_reads(place)
+        facts, shared = self.statements[place].facts, self.program.shares(name, place)
+        held_by = facts.holds.get(name)
+        who = self._who_reads(place) if shared or held_by else ""
         # what else the object is known as, and what it was made with: changed there, it changes
-        for other in sorted(self.program.shares(name, place)):
+        for other in sorted(shared) if shared else ():
             self._asked.append(_Ask(other, place, until, who, held=held, soft=True))
             if other in facts.binds:  # `a = b = []`
                 self._asked.append(_Ask(other, place + 1, until, who, held=held, soft=True))
-        for other in sorted(facts.holds.get(name, ())):
+        for other in sorted(held_by) if held_by else ():
             self._asked.append(_Ask(other, place, until, who, held=True, soft=True))
         for index in self.program.changes.get((name, place), ()):
             if not place < index < until or not self.may_stay(index):

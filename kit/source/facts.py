@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 _NOTHING: frozenset[str] = frozenset()
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 #: behind a class's name: the code that runs when another class is made of it
 SUBCLASSING = ".__init_subclass__"
 
@@ -57,9 +60,11 @@ class Code:
     returns: frozenset[str] = _NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What one module-level statement does.
+
+    A tuple because there is one for every statement of a history: a frozen dataclass of as many
+    fields takes six times as long to make.
 
     Attributes
     ----------
@@ -103,20 +108,20 @@ class Facts:
         Whether it awaits at module level, which a file cannot.
     """
 
-    binds: Mapping[str, bool] = field(default_factory=dict)
+    binds: Mapping[str, bool] = _EMPTY
     unbinds: frozenset[str] = _NOTHING
     reads: frozenset[str] = _NOTHING
     later: frozenset[str] = _NOTHING
     touches: frozenset[str] = _NOTHING
     sets: frozenset[tuple[str, ...]] = frozenset()
     calls: tuple[Call, ...] = ()
-    code: Mapping[str, Code] = field(default_factory=dict)
-    alias: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    given: Mapping[str, tuple[Call, ...]] = field(default_factory=dict)
-    holds: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    imports: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Code] = _EMPTY
+    alias: Mapping[str, frozenset[str]] = _EMPTY
+    given: Mapping[str, tuple[Call, ...]] = _EMPTY
+    holds: Mapping[str, frozenset[str]] = _EMPTY
+    imports: Mapping[str, str] = _EMPTY
     decorators: tuple[tuple[str, ...], ...] = ()
-    bases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    bases: Mapping[str, frozenset[str]] = _EMPTY
     annotated: frozenset[str] = _NOTHING
     stores: frozenset[str] = _NOTHING
     soft: frozenset[str] = _NOTHING

@@ -119,6 +119,10 @@ class Judge:
                 if effect != self._effects[name]:
                     self._effects[name] = effect
                     changed = True
+        #: functions that change something when they are called, and are not served
+        self._changers = {
+            name for name, effect in self._effects.items() if effect.names or effect.params
+        } - self._served
 
     def origin(self, path: tuple[str, ...]) -> str:
         """Dotted origin of an imported path, ``numpy.random.seed``; ``""`` if it is not imported."""
@@ -173,14 +177,13 @@ class Judge:
         for call in facts.calls:
             if call.path[0] in self._code:
                 continue  # what a notebook function does with it can be seen
-            given = sorted(_NOTHING.union(*(roots for _, roots in call.args)))
-            for root in given:
-                if root in self._effects and root not in self._served:
-                    changed = self._effects[root].names
-                    if self._effects[root].params:  # `map(tune, models)`
-                        changed = changed.union(n for n in given if n not in self._code)
-                    for name in sorted(changed):
-                        yield root, name
+            given = _NOTHING.union(*(roots for _, roots in call.args))
+            for root in sorted(self._changers & given):
+                changed = self._effects[root].names
+                if self._effects[root].params:  # `map(tune, models)`
+                    changed = changed.union(n for n in given if n not in self._code)
+                for name in sorted(changed):
+                    yield root, name
 
     def _joined(self, bases: Iterable[str]) -> dict[str, str]:
         """What the statement of a class changes because of its bases, each with the reason."""
@@ -298,7 +301,7 @@ class Judge:
             elif call.bare and not shown:
                 asks.add(root)
         lends: set[str] = set()
-        for function, name in self._lent(facts):
+        for function, name in self._lent(facts) if self._changers else ():
             if name not in changes:
                 changes[name] = f"gives away `{function}`, which changes it when it is called"
                 perhaps.add(name)

@@ -32,9 +32,9 @@ def facts_of(node: ast.stmt, *, walrus: bool = True) -> Facts:
     walrus : bool
         Whether there may be a ``:=`` in it; without one it takes less time.
     """
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        origins = imported(node)
-        return Facts(binds=dict.fromkeys(sorted(origins), True), imports=origins)
+    known = _at_sight(node)
+    if known is not None:
+        return known
     walker = Walker(walrus=walrus)
     try:
         walker.visit(node)
@@ -70,6 +70,23 @@ def facts_of(node: ast.stmt, *, walrus: bool = True) -> Facts:
         dynamic=frozenset(walker.dynamic),
         awaits=walker.awaits,
     )
+
+
+def _at_sight(node: ast.stmt) -> Facts | None:
+    """Facts of an import, ``x`` and ``x = 1``: most of what stands between definitions."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        origins = imported(node)
+        return Facts(binds=dict.fromkeys(sorted(origins), True), imports=origins)
+    if isinstance(node, ast.Expr):
+        if isinstance(node.value, ast.Name):
+            return Facts(reads=frozenset((node.value.id,)))
+        if isinstance(node.value, ast.Constant):
+            return Facts()
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and len(node.targets) == 1:
+            return Facts(binds={target.id: True})
+    return None
 
 
 def _in_order(node: ast.stmt, bound: set[str]) -> list[str]:

@@ -26,7 +26,11 @@ class Edges:
             return  # where it is already; looked up again if the reader must move
         if reader < END and reader != definition:
             table = self.soft if through else self.hard
-            table.setdefault(reader, set()).add(definition)
+            known = table.get(reader)
+            if known is None:
+                table[reader] = {definition}
+            else:
+                known.add(definition)
             self.natural &= definition < reader
 
     def before(self, index: int, through: set[int]) -> set[int]:

@@ -204,9 +204,8 @@ class Program:
         tainted = set() if foreign else {"kit"}
         for index, statement in enumerate(self.statements):
             facts = statement.facts
-            from_kit = any(o == "kit" or o.startswith("kit.") for o in facts.imports.values())
             if (
-                from_kit
+                (facts.imports and _from_kit(facts))
                 or statement.magic is not None
                 or "get_ipython" in facts.reads
                 or not (tainted.isdisjoint(facts.reads) or isinstance(statement.node, _DEFINES))
@@ -316,6 +315,10 @@ def _with_handler(cells: Sequence[Cell], handler: HandlerVersion) -> tuple[list[
     index = sum(c.time <= handler.registered_at for c in result)
     result.insert(index, cell)
     return result, index
+
+
+def _from_kit(facts: Facts) -> bool:
+    return any(origin == "kit" or origin.startswith("kit.") for origin in facts.imports.values())
 
 
 def _root_facts(handler: HandlerVersion) -> Facts:
