@@ -183,6 +183,12 @@ class Demand:
             return
         if not meaning.defs and (name, meaning.deleted, False) in self._fine:
             return
+        windows = self._held if ask.held else self._windows
+        if len(meaning.defs) == 1 and not meaning.moved:
+            index = meaning.defs[0]
+            if index in self.kept and windows.get((name, index), -1) >= until:
+                self.edges.add(ask.reader, index, through=ask.through)
+                return  # asked before, by one further down
         if (
             ask.reader < END
             and name in self.statements[ask.reader].facts.binds
@@ -212,7 +218,6 @@ class Demand:
             until = self.program.end_of_cell(usable[0])
             if not ask.through:
                 self.moved[name] = usable[0]
-        windows = self._held if ask.held else self._windows
         for index in usable:
             before = windows.get((name, index), -1)
             if before < until or meaning.moved:

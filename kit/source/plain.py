@@ -6,6 +6,7 @@ import ast
 from collections.abc import Collection
 
 from kit.source.program import BUILTINS, Program
+from kit.source.scopes import children
 
 #: builtins that make a value of plain ones
 _MAKES = {
@@ -172,7 +173,7 @@ class Plain:
             values = [*node.args, *(k.value for k in node.keywords)]
             return all(self._is_plain(v, local) for v in values)
         if kind in _PARTS:
-            parts = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
+            parts = [c for c in children(node) if isinstance(c, ast.expr)]
             return all(self._is_plain(part, local) for part in parts)
         return False
 

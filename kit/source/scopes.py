@@ -8,6 +8,8 @@ from collections.abc import Iterable
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 #: nodes that bind nothing, with all that is below them
 _NEVER_BIND = frozenset({ast.Constant, ast.Pass, ast.Break, ast.Continue})
+#: the same where no expression binds
+_ONLY_EXPRESSIONS = frozenset({ast.Return, ast.Expr, ast.Raise, ast.Assert})
 #: expressions that may stand for names to be bound
 _TARGETS = frozenset({ast.Tuple, ast.List, ast.Starred})
 #: fields without nodes, or whose nodes hold no names: operators and contexts
@@ -67,6 +69,8 @@ def bound_names(nodes: Iterable[ast.AST], *, walrus: bool = True) -> tuple[set[s
                 bound.add(node.id)  # type: ignore[attr-defined]
             continue
         if kind in _NEVER_BIND:
+            continue
+        if not walrus and kind in _ONLY_EXPRESSIONS:
             continue
         if not walrus and isinstance(node, ast.expr):
             if kind in _TARGETS and type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import ast
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from kit.source.plain import Plain
 from kit.source.program import Program
@@ -90,7 +91,9 @@ class _Sections:
 
     def _reads(self, index: int) -> int:
         facts = self._statements[index].facts
-        names = self._program.reach.bits(facts.reads | facts.annotated)
+        names = self._program.reach.bits(
+            facts.reads | facts.annotated if facts.annotated else facts.reads
+        )
         if facts.calls or facts.decorators:
             names |= self._program.code_reads(index)
         if self._plain.reads_environment(self._statements[index].node):
@@ -99,11 +102,13 @@ class _Sections:
 
     def _writes(self, index: int) -> int:
         facts = self._statements[index].facts
-        names = {*facts.binds, *facts.unbinds, *facts.touches, *self._changed.get(index, ())}
-        names |= self._program.judgements[index].changes.keys()
+        changed = self._changed.get(index, ())
+        more = self._program.judgements[index].changes
+        names = chain(facts.binds, facts.unbinds, facts.touches, changed, more)
+        written = self._program.reach.bits(names)
         if self._program.is_barrier(index):
-            names.add(_ENVIRONMENT)
-        return self._program.reach.bits(names)
+            written |= self._program.reach.bits([_ENVIRONMENT])
+        return written
 
     def _rank(self, index: int) -> tuple[int, bool]:
         """Section a statement would like to be in, and whether it may move up freely."""

@@ -286,7 +286,7 @@ class _Slicer:
         for call in statement.facts.calls:
             if len(call.path) == 1 and call.path[0] in self.program.served:
                 names |= self.program.judge.changed_by(call.path[0])
-        live = {n for n in names if self.demand.live(n, index)}
+        live = {n for n in names if self.demand.live(n, index)} if names else set()
         reason, question = reason_to_drop(self.program, index, live, kept)
         return Decision(statement, False, reason, question, not question and reason in QUIET)
 
