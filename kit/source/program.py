@@ -91,6 +91,7 @@ class Program:
             self._enter(index, statement)
         self.reach = Reach(self.defs, [s.facts for s in self.statements], BUILTINS)
         self._once: dict[str, Meaning] = {}
+        self._firsts: dict[tuple[str, int], int] = {}
         self._code_reads: dict[int, int] = {}
         self._barriers: dict[int, bool] = {}
         self.own: set[int] = set()
@@ -149,7 +150,8 @@ class Program:
             if known is not None:
                 return known
         found: list[int] = []
-        for index in reversed(places[: bisect_left(places, at)]):
+        for number in range(bisect_left(places, at) - 1, -1, -1):
+            index = places[number]
             if name in self.statements[index].facts.unbinds:
                 return Meaning(tuple(reversed(found)), deleted=None if found else index)
             found.append(index)
@@ -168,21 +170,32 @@ class Program:
 
     def first_import(self, name: str, index: int) -> int:
         """Where a module was imported first: the same import in a later cell does nothing."""
+        known = self._firsts.get((name, index))
+        if known is not None:
+            return known
         origin = self.statements[index].facts.imports[name]
         places = self.defs[name]
-        for place in reversed(places[: bisect_left(places, index)]):
+        passed = [index]
+        for number in range(bisect_left(places, index) - 1, -1, -1):
+            place = places[number]
             same = self.statements[place].facts.imports.get(name) == origin
             if not same or not self._kills(name, place) or place in self.own:
                 break
             index = place
+            known = self._firsts.get((name, index))
+            if known is not None:  # a notebook may import the same in every cell
+                index = known
+                break
+            passed.append(index)
+        self._firsts.update(((name, place), index) for place in passed)
         return index
 
     def next_definition(self, name: str, index: int) -> int:
         """The statement that replaces the definition at ``index``, ``END`` if none does."""
         places = self.defs.get(name, [])
-        for place in places[bisect_right(places, index) :]:
-            if self._kills(name, place):
-                return place
+        for number in range(bisect_right(places, index), len(places)):
+            if self._kills(name, places[number]):
+                return places[number]
         return END
 
     def end_of_cell(self, index: int) -> int:
