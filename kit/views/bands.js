@@ -124,12 +124,13 @@ class SummaryBand {
   }
 
   draw() {
-    const { jobs, older } = this.board;
+    const { jobs, older, filter } = this.board;
+    const { counts } = filter;
     for (const [state, { cell, number, always }] of this.cells) {
-      say(number, count(jobs.counts[state]));
-      cell.hidden = !always && !jobs.counts[state] && !this.board.filter.states.has(state);
-      cell.classList.toggle("kit-none", !jobs.counts[state]);
-      cell.setAttribute("aria-pressed", String(this.board.filter.states.has(state)));
+      say(number, count(counts[state]));
+      cell.hidden = !always && !jobs.counts[state] && !filter.states.has(state);
+      cell.classList.toggle("kit-none", !counts[state]);
+      cell.setAttribute("aria-pressed", String(filter.states.has(state)));
     }
     say(this.older, older > 0 ? `${count(older)} older in the store` : older < 0 ? "older ones in the store" : "");
     const wait = jobs.n > SUMMARY_MANY ? 1000 : SUMMARY_EVERY_MS;
@@ -162,6 +163,7 @@ class SummaryBand {
       const total = vram ? deviceTotal(samples, place) : NaN;
       add(vram ? "peak" : "peak RSS", memory(peak), Number.isFinite(total) ? `of ${memory(total)}` : "");
     }
+    if (parts.length && filter.active) parts.unshift(make("span", "kit-soft", "of those shown"));
     this.figures.replaceChildren(...parts);
   }
 }

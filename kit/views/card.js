@@ -25,6 +25,7 @@ class CardView {
     this.body = make("div", "kit-body");
     this.body.append(this.timeline.element, this.pane.element);
     this.root.append(this.head.element, this.head.note, ...this.bands.elements, this.summary.element, this.filter.element, this.empty, this.body, this.list.element, this.spoken);
+    this.root.addEventListener("keydown", passSave, true);
     this.attach();
     this.stops = [board.onChange((what) => this.draw(what)), onThemeChange(() => this.restyle())];
   }

@@ -34,8 +34,8 @@ CATCH_UP_S = 0.5
 #: seconds after which a card is given its static table where a page draws the live one: reading HTML
 #: takes JupyterLab longer than drawing the card
 TABLE_S = 0.5
-#: seconds between two renewals of the static table, and while a live card hides it: it matters then
-#: only if the kernel dies, and is renewed at rest in any case
+#: seconds between two renewals of the static table, and while a live card hides it and a cell runs: it
+#: matters then only if the kernel dies, and is renewed when the cell ends and at rest in any case
 RENEW_S, RENEW_HIDDEN_S = 1.0, 5.0
 NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
@@ -43,7 +43,8 @@ NO_VIEW = (
 )
 #: what stands where the picture, and where a page draws the card the table, will be
 _NOTHING_YET = {"text/plain": ""}
-_PICTURE_PX = (960, 320)
+#: size of the picture at least, in inches of 100 pixels
+_PICTURE_IN = (9.6, 4.2)
 
 
 class Face:
@@ -189,11 +190,16 @@ class Face:
             self._renew()
 
     def _cell_ends(self) -> bool:
-        """Renew the static table if jobs changed and no page shows them. Always True."""
+        """Renew the static table if jobs changed. Always True."""
+        if self._live.seen:
+            # the page shows them; a save may come any moment
+            if self._live.heard != self._heard and not self._table_comes:
+                self._heard = self._live.heard
+                views.call(self._renew)
+            return True
         # a job may wake its cell just before this view hears that it ended
         unsure = bool(self._live.feed.table.live)
-        unseen = not self._live.seen and not self._table_comes
-        if unseen and (unsure or self._live.heard != self._heard):
+        if not self._table_comes and (unsure or self._live.heard != self._heard):
             self._take_in()
             self._renew()
         return True
@@ -285,7 +291,9 @@ class Face:
         if self._table is None:
             return
         self._stale = True
-        pause = RENEW_HIDDEN_S if self._live.seen else RENEW_S
+        # what a click brought is kept at once; a cell that runs may bring much more
+        hidden = self._live.seen and self._controls.cell_is_running()
+        pause = RENEW_HIDDEN_S if hidden else RENEW_S
         if self._live.feed.table.live or time.monotonic() - self._renewed_at < pause:
             self._when_at_rest()
             return
@@ -327,15 +335,12 @@ class Face:
         picture = self._picture
         if picture is None or not self._live.seen:
             return  # nobody would see it, and nbclient drops it
-        png = self._png()
-        if png is not None:
-            width, height = _PICTURE_PX
-            picture.replace({"image/png": png, "text/plain": f"timeline, {width} x {height}"})
+        if len(self._live.feed.table):
+            picture.replace({"image/png": self._png(), "text/plain": "timeline"})
 
-    def _png(self) -> bytes | None:
-        if not len(self._live.feed.table):
-            return None
+    def _png(self) -> bytes:
         from kit.views.plots import timeline  # imports matplotlib: 0.7 s, once, at rest
+        from kit.views.plots.ground import without_ground
 
         session = None if self._live.feed.all_sessions else self._controls.session_id
         figure = timeline(
@@ -345,8 +350,10 @@ class Face:
             limit=200,
             reason=self._controls.memory_reason,
         )
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(max(width, _PICTURE_IN[0]), max(height, _PICTURE_IN[1]))
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100)
+        without_ground(figure).savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
 
 

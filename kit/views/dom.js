@@ -18,3 +18,13 @@ function button(className, text, action) {
 function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/** Where the front end's shortcuts are silenced because one types there: saving is still its own. */
+function passSave(event) {
+  const asked = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "s";
+  if (!asked || !event.target.closest("[data-lm-suppress-shortcuts]")) return;
+  event.preventDefault(); // the browser would save the page
+  event.stopPropagation();
+  const { key, code, keyCode, ctrlKey, metaKey } = event;
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, code, keyCode, ctrlKey, metaKey, bubbles: true, cancelable: true }));
+}

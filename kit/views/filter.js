@@ -18,6 +18,7 @@ class Filter {
     this.active = false;
     this.match = new Uint8Array(256);
     this.shown = 0;
+    this.passed = new Array(STATES.length).fill(0); // by state, of jobs that everything but the choice of states lets through
     this.orders = new Map(); // LaneOrder -> LaneOrder of those that match
   }
 
@@ -71,6 +72,7 @@ class Filter {
       this.shown = jobs.n;
       return;
     }
+    this.passed.fill(0);
     if (this.match.length < jobs.n) this.match = new Uint8Array(jobs.room);
     // a name that is not there (any more) matches nothing
     const handler = this.handler ? names.handlers.indexOf(this.handler) : -2;
@@ -78,15 +80,20 @@ class Filter {
     const words = wanted(this.text, names);
     let shown = 0;
     for (let i = 0; i < jobs.n; i += 1) {
-      const yes = (!this.states.size || this.states.has(jobs.state[i]))
-        && (handler === -2 || jobs.handler[i] === handler)
+      const rest = (handler === -2 || jobs.handler[i] === handler)
         && (target === -2 || jobs.target[i] === target)
         && (!this.version || jobs.version[i] === this.version)
         && (!words || this.found.has(i) || words.handlers.has(jobs.handler[i]) || words.targets.has(jobs.target[i]) || idHolds(jobs, i, words.bytes));
-      this.match[i] = yes ? 1 : 0;
+      if (rest) this.passed[jobs.state[i]] += 1;
+      this.match[i] = rest && (!this.states.size || this.states.has(jobs.state[i])) ? 1 : 0;
       shown += this.match[i];
     }
     this.shown = shown;
+  }
+
+  /** Jobs by state: what a click on a state would show. */
+  get counts() {
+    return this.active ? this.passed : this.board.jobs.counts;
   }
 
   has(i) {
@@ -217,7 +224,7 @@ class FilterBand {
     this.shortcut.setAttribute("aria-pressed", String(!this.element.hidden));
     if (this.element.hidden) return;
     if (this.text.value !== filter.text) this.text.value = filter.text;
-    const states = SUMMARY_STATES.filter(([state]) => jobs.counts[state] || filter.states.has(state));
+    const states = SUMMARY_STATES.filter(([state]) => filter.counts[state] || filter.states.has(state));
     const one = filter.states.size === 1 ? String([...filter.states][0]) : filter.states.size ? "several" : "";
     this.fill(this.state, "any state", states.map(([state, word]) => [String(state), word]), one);
     this.fill(this.handler, "any handler", [...names.handlers].sort().map((name) => [name, name]), filter.handler);

@@ -146,7 +146,11 @@ class Pointer {
       "=": () => this.zoomBy(0.7),
       "-": () => this.zoomBy(1.4),
     }[event.key];
-    if (!does) return;
+    if (!does) {
+      // letters are ours here: one beside f or l would cut or delete the cell
+      if (event.key.length === 1) event.stopImmediatePropagation();
+      return;
+    }
     event.preventDefault();
     event.stopImmediatePropagation();
     does();

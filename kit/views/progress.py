@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kit.batch import Batch, progress_text
 from kit.events import JobState
+from kit.views.words import STATE_COLOURS
 
 if TYPE_CHECKING:
     from kit.events import JobKey
 
 _EVERY_S = 0.25
 _LAST = 64
-_COLOURS = {
-    "COMPLETED": "#0b8f6a",
-    "FAILED": "#d1491f",
-    "TIMED_OUT": "#d1491f",
-    "CANCELLED": "#8a5fc0",
-    "LOST": "#8d949c",
-    "IN_PROGRESS": "#2f7fd1",
-    "IN_QUEUE": "#9aa3ad",
-}
 
 
 class Source(Protocol):
@@ -47,10 +39,10 @@ def bundle(done: int, total: int, states: dict[str, int]) -> dict[str, str]:
     share = 100.0 if total == 0 else 100.0 * done / total
     bars = "".join(
         f'<span style="display:inline-block;height:100%;width:{100 * count / max(1, total):.2f}%;'
-        f'background:{_COLOURS.get(state, "#9aa3ad")}"></span>'
+        f'background:{STATE_COLOURS[JobState(state)]}"></span>'
         for state, count in states.items()
     ) or (
-        f'<span style="display:inline-block;height:100%;width:{share:.2f}%;background:#2f7fd1"></span>'
+        f'<span style="display:inline-block;height:100%;width:{share:.2f}%;background:{STATE_COLOURS[JobState.IN_PROGRESS]}"></span>'
     )
     counts = ", ".join(
         f"{count:,} {html.escape(state.lower().replace('_', ' '))}"

@@ -90,6 +90,7 @@ class RowActions {
       c: () => this.copyValue(),
       p: () => this.copyPath(),
     }[event.key];
+    if (event.key.length === 1) event.stopPropagation(); // letters are ours here: x beside c would cut the cell
     if (!does) return;
     event.preventDefault();
     event.stopPropagation();

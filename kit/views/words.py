@@ -21,14 +21,15 @@ STATE_WORDS = {
     JobState.IN_PROGRESS: "running",
     JobState.IN_QUEUE: "queued",
 }
-#: colours that read on white and on dark grey: static output does not know its background
+#: the card's colours (style.css) where they read on white and on dark grey, since static output does not
+#: know its background; the card's violet does not, this one does
 STATE_COLOURS = {
-    JobState.COMPLETED: "#0b8f6a",
+    JobState.COMPLETED: "#0a8560",
     JobState.FAILED: "#d1491f",
     JobState.TIMED_OUT: "#d1491f",
     JobState.CANCELLED: "#8a5fc0",
     JobState.LOST: "#8d949c",
-    JobState.IN_PROGRESS: "#2f7fd1",
+    JobState.IN_PROGRESS: "#3a8ee0",
     JobState.IN_QUEUE: "#9aa3ad",
 }
 

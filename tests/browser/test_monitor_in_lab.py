@@ -40,6 +40,15 @@ JOBS = """for n in range(8):
 kit.run({}, handler="other")
 time.sleep(1)"""
 SLOW = 'slow = [kit.run({"n": 9, "slow": 1}, handler="paint") for _ in range(2)]; None'
+COUNT_SAVES = """() => {
+    window.__kit_saves = 0;
+    window.jupyterapp.shell.currentWidget.context.saveState.connect((_, state) => {
+        if (state === "completed") window.__kit_saves += 1;
+    });
+}"""
+#: what JupyterLab's keys dd, a, b, x and 0 0 would change
+CELLS = """() => [window.jupyterapp.shell.currentWidget.content.widgets.length,
+    document.querySelectorAll(".jp-Dialog").length]"""
 #: colours of all pixels in the picture's plot, most frequent first, as "r,g,b"
 INK = """canvas => {
     const g = canvas.getContext("2d");
@@ -119,6 +128,10 @@ def test_a_person_finds_the_job_they_look_for(
     plot.focus()
     page.keyboard.press("/")
     assert page.evaluate("() => document.activeElement.type") == "search"
+    cells = page.evaluate(CELLS)
+    page.keyboard.type("dd0 0abx")
+    card.locator(".kit-filter-text").fill("")
+    assert page.evaluate(CELLS) == cells
     page.keyboard.type("LIGHTHOUSE")
     until_shown(card, "5 of 9 shown")
     card.locator("select[aria-label='Only this handler']").select_option("paint")
@@ -127,6 +140,9 @@ def test_a_person_finds_the_job_they_look_for(
     card.locator("select[aria-label='Only this version']").select_option("v1")
     card.locator("select[aria-label='Only this target']").select_option("local")
     until_shown(card, "4 of 9 shown")
+    # counts and figures are of those that the rest of the filter lets through
+    assert card.locator(".kit-count:visible b").all_inner_texts() == ["4", "0", "0", "0", "0"]
+    card.locator(".kit-figures", has_text="of those shown").wait_for()
     # nothing of another job stays when nothing matches
     card.locator(".kit-filter-text").fill("no job holds this")
     until_shown(card, "0 of 9 shown")
@@ -151,6 +167,9 @@ def test_a_person_finds_the_job_they_look_for(
     run_cell(page, 1)
     card = book.card(1)
     until_shown(card, "4 of 9 shown")
+    page.evaluate(COUNT_SAVES)
+    card.locator(".kit-filter-text").press("Control+s")
+    page.wait_for_function("() => window.__kit_saves > 0")
     book.save()
     assert "LIGHTHOUSE" not in book.path.read_text(encoding="utf-8")
     card.locator(".kit-filter-text").focus()

@@ -79,8 +79,8 @@ def keys_move_between_jobs_and_stay_in_the_timeline(card: Any, page: Page) -> No
     page.keyboard.press("Home")
     assert shown(card) == names[4]
     assert card.locator(".kit-unseen[aria-live]").inner_text().startswith(names[4])
-    # single keys that are commands of JupyterLab elsewhere: find, line numbers, edit, delete
-    for key in ("f", "l", "Enter"):
+    # single keys that are commands of JupyterLab elsewhere: find, line numbers, cut, delete, edit
+    for key in ("f", "l", "x", "d", "d", "Enter"):
         plot.focus()
         page.keyboard.press(key)
     assert page.evaluate("() => document.activeElement.className") == "kit-tab-body"
