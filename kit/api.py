@@ -79,8 +79,10 @@ def run(
     """
     from kit.request import make
 
-    given = _given(input=input, request=request)
-    made = make(**given) if x is _MISSING else make(x, **given)
+    if input is _MISSING and request is _MISSING and x is not _MISSING:
+        made = make(x)
+    else:
+        made = make(**_given(value=x, input=input, request=request))
     return session().intake.submit(made, handler, target, timeout_s)
 
 

@@ -38,6 +38,7 @@ _TYPES: dict[EventKind, type[Any]] = {
 _FIELDS = {t: tuple(f.name for f in dataclasses.fields(t)) for t in set(_TYPES.values())}
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _loads = json.loads
+_quote = json.encoder.encode_basestring
 _BOOL = {True: "true", False: "false"}
 
 
@@ -57,14 +58,10 @@ def encode(data: Data) -> str:
         )
         return f'{{"execution_ms":{took},"memory":[{uses}]}}'
     if type(data) is Queued:
-        return _dumps(
-            {
-                "job_id": data.job_id,
-                "handler": data.handler,
-                "version": data.version,
-                "target": data.target,
-                "timeout_s": data.timeout_s,
-            }
+        limit = "null" if data.timeout_s is None else _dumps(data.timeout_s)
+        return (
+            f'{{"job_id":{_quote(data.job_id)},"handler":{_quote(data.handler)},'
+            f'"version":{data.version},"target":{_quote(data.target)},"timeout_s":{limit}}}'
         )
     return _dumps(dataclasses.asdict(data))
 

@@ -15,6 +15,7 @@ from kit.store import Store
 if TYPE_CHECKING:
     import pandas
 
+    from kit.queue import Entry
     from kit.session import Session
     from kit.views.card import Card
 
@@ -58,6 +59,29 @@ class Displays(ABC):
         if view is None:
             raise UsageError(f"job {key} is not in {self.store.path}.")
         return view
+
+    def output(self, key: JobKey, timeout_s: float | None) -> Any:
+        """The output of a job, once it has ended; see ``Job.result``."""
+        __tracebackhide__ = True
+        session = self._whole
+        entry = session.worker.entry(key)
+        if not session.waiting.one(key, timeout_s):
+            raise TimeoutError
+        return self._output(key, entry)
+
+    async def output_async(self, key: JobKey) -> Any:
+        """The same for a coroutine on any loop."""
+        __tracebackhide__ = True
+        session = self._whole
+        entry = session.worker.entry(key)
+        await session.waiting.awaited(key)
+        return self._output(key, entry)
+
+    def _output(self, key: JobKey, entry: Entry | None) -> Any:
+        # whoever waited need not read what has just been written
+        if entry is not None and entry.done is not None:
+            return output_of(entry.done)
+        return self.outputs([key])[0]
 
     def outputs(self, keys: Sequence[JobKey]) -> list[Any]:
         """Outputs in the order of the keys; raises for the first that did not complete."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -93,13 +93,16 @@ class JobSource(Protocol):
 
     def view(self, key: JobKey) -> JobView: ...
 
-    def outputs(self, keys: Sequence[JobKey]) -> list[Any]:
-        """Outputs of jobs that have ended; JobError for the first that is not COMPLETED."""
+    def output(self, key: JobKey, timeout_s: float | None) -> Any:
+        """The output, once the job has ended; blocks, interruptible.
+
+        TimeoutError if the time is over, JobError if the job is not COMPLETED.
+        """
+
+    async def output_async(self, key: JobKey) -> Any: ...
 
     def wait(self, key: JobKey, timeout_s: float | None) -> bool:
         """Block until the job ended (True) or the time is over (False). Interruptible."""
-
-    async def wait_async(self, key: JobKey) -> None: ...
 
     def chunks(self, key: JobKey) -> AsyncIterator[str]: ...
 
@@ -146,8 +149,7 @@ class Job:
         return self._finish().__await__()
 
     async def _finish(self) -> Any:
-        await self._source.wait_async(self.key)
-        return self._source.outputs([self.key])[0]
+        return await self._source.output_async(self.key)
 
     def result(self, timeout_s: float | None = None) -> Any:
         """The output; blocks until the job ended.
@@ -165,12 +167,13 @@ class Job:
         JobError
             One of its four kinds, with the handler's own traceback.
         """
-        if not self._source.wait(self.key, timeout_s):
+        try:
+            return self._source.output(self.key, timeout_s)
+        except TimeoutError:
             raise TimeoutError(
                 f"job {self.id} has not ended after {timeout_s:g} s; it goes on. "
                 "job.cancel() ends it."
-            )
-        return self._source.outputs([self.key])[0]
+            ) from None
 
     async def chunks(self) -> AsyncIterator[Any]:
         """Stream chunks as they come, from the first one, until the job ends."""

@@ -47,7 +47,7 @@ class Entry:
     """One attempt of one job, from the queue to its end. Internal and mutable; others see events."""
 
     __slots__ = (
-        "attempt", "cell", "closed", "context", "echo", "elsewhere", "expired", "gate", "handler", "id", "key", "log",
+        "attempt", "cell", "closed", "context", "done", "echo", "elsewhere", "expired", "gate", "handler", "id", "key", "log",
         "notes", "order", "owner", "queued_at", "request", "reserved", "resident", "seq_chunk", "slot",
         "started_at", "stopping", "target", "task", "timeout_s", "ttl_s", "worker",
     )  # fmt: skip
@@ -86,6 +86,8 @@ class Entry:
         #: taken out of its lane, perhaps not begun
         self.reserved = False
         self.stopping: EventKind | None = None
+        #: its final body once that is in the journal and the job is COMPLETED, for whoever waits
+        self.done: str | None = None
         self.log: JobLog | None = None
         self.task: Any = None
         self.owner: Any = None

@@ -23,6 +23,9 @@ __all__ = ["Absence", "Sampler"]
 
 #: seconds between two begins from which a job is measured and not only sampled
 MEASURE_S = 0.02
+#: seconds for which what the job before had at its end is what the next one has before it: each read
+#: gives the interpreter away, and takes a quick job 5 us and more to get it back
+_SAME_S = 0.001
 #: seconds for which the thread goes on sampling after the last job
 LINGER_S = 1.0
 #: seconds for which samples are gathered before they go to the sink together
@@ -127,6 +130,7 @@ class Sampler:
         self._idle = True
         self._runs: dict[JobKey, _Run] = {}
         self._last_begin = 0.0
+        self._rss_at_end: tuple[float, int | None] = (0.0, None)
         self._points: dict[int, Point] = {}
         self._points_at = 0.0
         self._batch: list[Sample] = []
@@ -160,7 +164,10 @@ class Sampler:
                 run.gauges.clear()
                 run.prior = points
                 run.note(points)
-        run.rss_before = self._rss.read()
+        at, rss = self._rss_at_end
+        if run.measured or rss is None or now - at > _SAME_S:
+            rss = self._rss.read()
+        run.rss_before = rss
 
     def end(self, key: JobKey) -> tuple[MemoryUse, ...]:
         """What the job used: one entry for each GPU, or one for process memory where there is none.
@@ -180,10 +187,11 @@ class Sampler:
             points = self._points
         if points:
             return tuple(_use_of_device(run, point) for point in points.values())
-        return self._use_of_process(run)
+        return self._use_of_process(run, now)
 
-    def _use_of_process(self, run: _Run) -> tuple[MemoryUse, ...]:
+    def _use_of_process(self, run: _Run, now: float) -> tuple[MemoryUse, ...]:
         after = self._rss.read()
+        self._rss_at_end = (now, after)
         if after is None or run.rss_before is None:
             return ()
         mark = self._rss.read_peak() if run.marked else None

@@ -212,9 +212,6 @@ class Session(Handlers, Displays):
     def when_each_ended(self, keys: Sequence[JobKey], call: Callable[[], None]) -> int:
         return self.waiting.when_each(keys, call)
 
-    async def wait_async(self, key: JobKey) -> None:
-        await self.waiting.awaited(key)
-
     def chunks(self, key: JobKey) -> AsyncIterator[str]:
         return self.waiting.chunks(key)
 
