@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from kit import findings
+from kit import findings, wirefindings
 from kit.errors import PayloadError
 from kit.events import ErrorInfo, EventKind, Finding
 from kit.guard import Guard
@@ -108,7 +108,7 @@ def _unsendable(result: dict[str, Any], fault: PayloadError) -> Outcome:
         return Outcome(EventKind.FAILED, done, as_error(fault), str(fault), (note,))
     kind = _generator_name(result.get("output"))
     note = (
-        findings.generator_returned(kind)
+        wirefindings.generator_returned(kind)
         if kind
         else Finding(
             "K110",
@@ -179,7 +179,7 @@ def astray(this: Run) -> Outcome | None:
             return None
     except Exception:  # what a handler put there cannot even be compared
         id = ""
-    note = findings.astray(id is None)
+    note = wirefindings.astray(id is None)
     return Outcome(EventKind.FAILED, None, ErrorInfo("", note.sentence), note.sentence, (note,))
 
 
@@ -242,7 +242,7 @@ def escaped(exc: BaseException) -> Outcome:
     """Something the worker does not catch: nothing is posted."""
     name = type(exc).__name__
     dies = isinstance(exc, (SystemExit, KeyboardInterrupt))
-    note = findings.escaped(name, dies)
+    note = wirefindings.escaped(name, dies)
     try:
         message = redact(f"{name}: {exc}") if str(exc) else name
     except Exception:
@@ -262,7 +262,7 @@ def speechless(exc: Exception) -> Outcome | None:
         str(exc)
     except BaseException as second:
         name, other = type(exc).__name__, type(second).__name__
-        note = findings.speechless(name, other)
+        note = wirefindings.speechless(name, other)
         message = f"<{name} whose str() raises {other}>"
         error = ErrorInfo(str(type(exc)), message, trace(exc))
         return Outcome(EventKind.FAILED, None, error, note.sentence, (note,))

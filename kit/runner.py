@@ -13,7 +13,7 @@ import inspect
 import json
 from typing import Any
 
-from kit import findings
+from kit import findings, wirefindings
 from kit.events import ErrorInfo, Finding
 from kit.guard import Guard, Stop
 from kit.handler import Handler
@@ -125,7 +125,7 @@ async def _single(this: Run) -> Outcome:
         if _is_empty(result, this.notes):
             result.pop("output")
             if not result:
-                this.notes.append(findings.empty_output())
+                this.notes.append(wirefindings.empty_output())
         if unfit is not None:
             return unfit
     except Exception as exc:
@@ -147,7 +147,7 @@ def _is_empty(result: dict[str, Any], notes: list[Finding]) -> bool:
     try:
         return bool(output == {})
     except Exception:
-        notes.append(findings.incomparable(type(output).__name__))
+        notes.append(wirefindings.incomparable(type(output).__name__))
         raise
 
 
@@ -159,14 +159,16 @@ def _remark_on(returned: Any, notes: list[Finding]) -> None:
         value = dict.__getitem__(returned, "error")
         if not isinstance(value, str):
             notes.append(
-                findings.error_not_text(value) if _truth(value) else findings.falsy_error(value)
+                wirefindings.error_not_text(value)
+                if _truth(value)
+                else wirefindings.falsy_error(value)
             )
         elif not value:
-            notes.append(findings.falsy_error(value))
+            notes.append(wirefindings.falsy_error(value))
     elif _truth(dict.get(returned, "errors")):
-        notes.append(findings.error_unnoticed("errors"))
+        notes.append(wirefindings.error_unnoticed("errors"))
     elif _is_failure(dict.get(returned, "status")):
-        notes.append(findings.error_unnoticed("status"))
+        notes.append(wirefindings.error_unnoticed("status"))
 
 
 def _is_failure(status: Any) -> bool:

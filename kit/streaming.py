@@ -10,7 +10,7 @@ import types
 from collections.abc import AsyncIterator
 from typing import Any
 
-from kit import findings
+from kit import wirefindings
 from kit.errors import PayloadError
 from kit.events import ErrorInfo, EventKind, Finding
 from kit.guard import Stop
@@ -56,12 +56,12 @@ async def stream(this: Run) -> Outcome:
                 if failed is not None:
                     others = [str(k) for k in part if k != "error"]
                     if others:
-                        this.notes.append(findings.chunk_keys_dropped(others))
+                        this.notes.append(wirefindings.chunk_keys_dropped(others))
                     result = {"error": failed}
                     error = ErrorInfo("", failed)
                     break
                 if isinstance(part, dict) and "refresh_worker" in part:
-                    this.notes.append(findings.refresh_in_stream())
+                    this.notes.append(wirefindings.refresh_in_stream())
                 if aggregate:
                     result["output"].append(part)
                 outcome = await _send_chunk(this, part)
@@ -111,7 +111,7 @@ async def _parts(this: Run, generator: Any) -> AsyncIterator[Any]:
             part = this.call(next, generator)
         except StopIteration as stop:
             if stop.value is not None:
-                this.notes.append(findings.generator_return_value())
+                this.notes.append(wirefindings.generator_return_value())
             return
         yield part
 
@@ -140,7 +140,7 @@ async def _send_anyway(this: Run, part: Any, fault: PayloadError) -> Outcome | N
         await _emit(this, text)
         return None
     if _drops(part, fault.code):
-        _once(this.notes, findings.chunk_dropped(str(fault)))
+        _once(this.notes, wirefindings.chunk_dropped(str(fault)))
         return None
     # a cycle or half a character is a ValueError, which rp_http does not catch
     note = Finding(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit import findings
+from kit import findings, wirefindings
 from kit.events import Finding
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,8 +18,9 @@ SOURCES = {path: path.read_text("utf-8") for path in sorted((ROOT / "kit").rglob
 
 MAKERS = {
     name: function
-    for name, function in inspect.getmembers(findings, inspect.isfunction)
-    if function.__module__ == findings.__name__
+    for module in (findings, wirefindings)
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if function.__module__ == module.__name__
     and inspect.signature(function).return_annotation == "Finding"
     and name != "at"
 }
@@ -52,7 +53,8 @@ def test_every_maker_is_used(name: str) -> None:
     uses = [
         path.name
         for path, text in SOURCES.items()
-        if re.search(rf"\b(findings\.)?{name}\(", text) and path.name != "findings.py"
+        if re.search(rf"\b((?:wire)?findings\.)?{name}\(", text)
+        and path.name not in ("findings.py", "wirefindings.py")
     ]
     assert uses, f"{name} is promised and never said"
 

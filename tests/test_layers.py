@@ -34,6 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
             "errors",
             "events",
             "findings",
+            "wirefindings",
             "handler",
             "inspection",
             "job",

@@ -7,7 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from kit import findings
+from kit import findings, wirefindings
 from kit.emulator.endpoint import Endpoint
 from kit.emulator.pool import Pool
 from kit.emulator.ticket import Settings, Ticket
@@ -174,7 +174,7 @@ def _outcome(ticket: Ticket) -> Outcome:
         return Outcome(EventKind.TIMED_OUT, None)
     if ticket.done is None:
         why = str(ticket.error)
-        note = (findings.never_posted(why),) if ticket.lost else ()
+        note = (wirefindings.never_posted(why),) if ticket.lost else ()
         return Outcome(EventKind.FAILED, None, ErrorInfo("", why), why, note)
     notes = size_findings(len(ticket.done.encode()), "output")
     if ticket.state is JobState.COMPLETED:
