@@ -43,7 +43,7 @@ class Actions(Scoped, ast.NodeVisitor):
     def __init__(self, *, walrus: bool = True) -> None:
         super().__init__()
         self.walrus = walrus  # whether there may be one
-        self.bound: set[str] = set()  # by the statement, in the module
+        self.bound = self.module.bound  # what the statement binds, as far as it was seen
         self.now = Doing()
         self.doing = self.now  # of the function being walked, or of the statement itself
         self.later: set[str] = set()

@@ -148,6 +148,8 @@ class Walker(Actions, ast.NodeVisitor):
         return {name: roots for name, roots in found.items() if roots}
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        if len(self.scopes) == 1:
+            self.bound.add(node.name)
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):
             self.visit(part)
         for arg in parameters(node.args):
@@ -156,7 +158,6 @@ class Walker(Actions, ast.NodeVisitor):
         self._annotation(node.returns)
         code = self._function(node)
         if len(self.scopes) == 1:
-            self.bound.add(node.name)
             self.code[node.name] = code
             held = _NOTHING.union(*self._default_roots(node.args).values())
             if held:  # a default is the same object at every call
@@ -174,6 +175,8 @@ class Walker(Actions, ast.NodeVisitor):
         self._lambdas[id(node)] = self._function(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if len(self.scopes) == 1:
+            self.bound.add(node.name)
         for part in (*outer_parts(node), *getattr(node, "type_params", ())):
             self.visit(part)
         bound, declared = bound_names(node.body, walrus=self.walrus)
@@ -187,7 +190,6 @@ class Walker(Actions, ast.NodeVisitor):
         made, self._made = self._made, outer_made
         hooks, self._hooks = self._hooks, outer_hooks
         if len(self.scopes) == 1:
-            self.bound.add(node.name)
             if attributes:
                 self.module.aliases[node.name] = attributes
             self.code[node.name] = _together(made)
