@@ -25,19 +25,48 @@ d{n}.append(1)
 print(d{n})
 d{n}
 """
+#: as people write them: the same imports again, a docstring, comments, names that are used again
+LONGER = '''\
+import os
+import json
+import numpy as np
+from pathlib import Path
+
+# part {n}
+def load_{n}(path, *, limit=10):
+    """Load rows.
+
+    They are "parsed" by hand.
+    """
+    rows = []  # what was read
+    with open(path) as file:
+        for line in file:
+            row = json.loads(line)
+            if row.get("color") == "#fff" and len(rows) < limit:
+                rows.append({{**row, "n": {n}}})
+    return rows
+
+config = {{"path": Path("data") / "part-{n}.json", "limit": int(os.environ.get("LIMIT", "3"))}}
+rows = load_{n}(**config)
+totals.append(len(rows))
+frame = np.array([r["n"] for r in rows])
+print(frame.mean(), f"{{len(rows)}} rows of part {n}")
+frame
+'''
 FIRST = "K0, d0 = 0, []\n\ndef f0(x): return x\n"
 HISTORY = 2_000
 CELLS = 360
 RUNS = 5_000
 
 
-def history(count: int) -> tuple[tuple[Cell, ...], HandlerVersion]:
+def history(count: int, cell: str = CELL) -> tuple[tuple[Cell, ...], HandlerVersion]:
     """Cells of which every one needs the one before, and a handler that reads every tenth and the last."""
+    first, call = (FIRST, "f{n}(1), d{n}") if cell is CELL else ("totals = []", "load_{n}, totals")
     record = Record()
     for n in range(count):
-        source = CELL.format(n=n, m=n - 1) if n else FIRST
+        source = cell.format(n=n, m=n - 1) if n else first
         record.add(Cell(n + 1, str(n), source, True, float(n)))
-    reads = ", ".join(f"f{n}(1), d{n}" for n in range(9, count, 10))
+    reads = ", ".join(call.format(n=n) for n in range(9, count, 10))
     source = f"%%handler\ndef handler(job): return [{reads}]"
     record.add(Cell(count + 1, "handler", source, True, float(count)))
     version = HandlerVersion(
@@ -48,17 +77,18 @@ def history(count: int) -> tuple[tuple[Cell, ...], HandlerVersion]:
     return record.cells(), version
 
 
-def sliced(count: int) -> float:
-    cells, version = history(count)
+def sliced(count: int, cell: str = CELL) -> float:
+    cells, version = history(count, cell)
     started = time.perf_counter()
     text = render_handler(slice_cells(cells, version), version, "measured").text
     took = time.perf_counter() - started
-    assert text.count(".append(1)") == count - 1, "the slice is not what it should be"
+    last = ".append(1)" if cell is CELL else "totals.append("
+    assert text.count(last) == count - 1, "the slice is not what it should be"
     return took
 
 
-def parsed(count: int) -> float:
-    cells, _ = history(count)
+def parsed(count: int, cell: str = CELL) -> float:
+    cells, _ = history(count, cell)
     sources = [cell.source.replace("%%handler", "") for cell in cells]
     started = time.perf_counter()
     for source in sources:
@@ -83,12 +113,16 @@ def main() -> list[Figure]:
     short = p50(repeat(5, lambda: sliced(CELLS)))
     long = p50(repeat(3, lambda: sliced(HISTORY)))
     bare = p50(repeat(5, lambda: parsed(CELLS)))
+    longer = p50(repeat(3, lambda: sliced(CELLS, LONGER)))
+    longer_bare = p50(repeat(3, lambda: parsed(CELLS, LONGER)))
     add = p50(repeat(3, lambda: recorded("a")))
     return [
         Figure(f"{CELLS} cells sliced and rendered, p50", short * 1e3, "ms", 200),
         Figure("  ast.parse of the same cells alone", bare * 1e3, "ms"),
         Figure("  the slice, times the parse", short / bare, "x"),
         Figure(f"a history of {HISTORY:,} cells, p50", long * 1e3, "ms", 1_500),
+        Figure(f"{CELLS} longer cells with imports and docstrings, p50", longer * 1e3, "ms"),
+        Figure("  the slice, times ast.parse of the same", longer / longer_bare, "x"),
         Figure("recording the run of a cell", add * 1e6, "us", 1_000),
     ]
 

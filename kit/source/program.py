@@ -257,6 +257,7 @@ class Program:
         The object, not the name: ``b = a; a = []; b.append(1)`` changes what ``a`` was at first.
         """
         table: dict[tuple[str, int], list[int]] = {}
+        parts_of: dict[tuple[str, int], list[tuple[str, int]]] = {}
         for index, judgement in enumerate(self.judgements):
             if not judgement.changes:
                 continue
@@ -268,9 +269,13 @@ class Program:
                     continue
                 seen.add(item)
                 table.setdefault(item, []).append(index)
-                name, place = item
-                for other in self.shares(name, place):
-                    todo |= {(other, d) for d in self._objects(other, place)}
+                above = parts_of.get(item)
+                if above is None:
+                    name, place = item
+                    shared = self.shares(name, place)
+                    above = [(n, d) for n in shared for d in self._objects(n, place)]
+                    parts_of[item] = above
+                todo.update(above)
         return table
 
     def _objects(self, name: str, index: int) -> set[int]:
