@@ -57,10 +57,13 @@ class WorkerExporter(Exporter):
         try:
             files = bundle_files(copied, name, folder)
         except KitError as exc:
+            told = f"{name} makes no worker: {exc}"
             if _is_command():
                 # nbconvert's own way to end shows a traceback of its insides around the sentence
-                raise SystemExit(f"{name} makes no worker: {exc}") from None
-            raise ConversionException(str(exc)) from None
+                raise SystemExit(told) from None
+            # a server has one answer to whatever is raised here: a page with this sentence, which a
+            # menu opens at once; a file would be downloaded, and look like a worker
+            raise ConversionException(told) from None
         given["output_extension"] = self.file_extension
         return packed(files), given
 

@@ -197,6 +197,14 @@ def test_a_worker_has_the_variables_of_its_image(
     report = verify(without.path, None, request.jobs, version=1, fits=lambda: None, play=play)
     assert report.verdict == "not verified"
     assert "has no environment variable GREETING: write `%env GREETING=...`" in report.reason
+    # a bundle of before exports recorded them: what the proof had instead is said
+    assert report.where == ""
+    known = json.loads((made.path / MANIFEST).read_text())
+    del known["env"]
+    (made.path / MANIFEST).write_text(json.dumps(known))
+    monkeypatch.setenv("GREETING", 'how"dy $X')
+    report = verify(made.path, None, request.jobs, version=1, fits=lambda: None, play=play)
+    assert "a real worker, without the variables that its Dockerfile sets" in report.sentence()
 
 
 @pytest.mark.sdk

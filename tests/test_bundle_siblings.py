@@ -12,6 +12,7 @@ import pytest
 from kit.errors import ExportError
 from kit.export import Bundle, export
 from kit.export.project import is_plain, project_of
+from kit.source.record import Cell
 from tests.exporting import done, request_of
 from tests.test_requirements import install
 
@@ -430,3 +431,14 @@ def test_a_package_with_very_much_data_is_told(project: Project) -> None:
     bundle = project.export("import data_pkg", "%%handler\ndef handler(job): return data_pkg.X")
     assert copied(bundle) == {"data_pkg/__init__.py"}
     assert "data_pkg/files holds more than 500 files" in notes(bundle)
+
+
+def test_a_file_that_a_cell_wrote_and_that_goes_along_is_no_question(project: Project) -> None:
+    project.write("kit_t_written.py", "def up(x): return x + 1\n")
+    book = done("import kit_t_written", "%%handler\ndef handler(job): return kit_t_written.up(1)")
+    for number, name in enumerate(("kit_t_written.py", "notes.txt", '"'), 10):
+        book.record.add(Cell(number, name, f"%%writefile -a {name}\nx", True, 1.0))
+    bundle = export(request_of(book, project.folder / "worker"))
+    fates = {d.statement.magic.line: d for d in bundle.dropped if d.statement.magic is not None}
+    assert fates["-a kit_t_written.py"].reason == "wrote `kit_t_written.py`, which goes along"
+    assert [line for line, d in fates.items() if d.question] == ["-a notes.txt", '-a "']

@@ -184,6 +184,7 @@ def test_the_address_behind_the_menu(server: str, installed: dict[str, str]) -> 
     assert get(address)[1] == first, "the same notebook, the same bytes"
     status, page, _ = get(f"{server}/nbconvert/RunPod_worker/unresolved.ipynb?download=true")
     assert status == 500
+    assert b"unresolved.ipynb makes no worker: the file would not have" in page
     assert b"`model` (used in code cell 2, line 2)" in page
     assert b"no cell of the notebook defines it. Define it in plain code in a cell, save" in page
     status, page, _ = get(f"{server}/nbconvert/RunPod_worker/none.ipynb?download=true")

@@ -30,6 +30,7 @@ from kit.export.rights import why_root
 from kit.export.siblings import Siblings, find_siblings
 from kit.export.surface import variables_of
 from kit.export.unseen import system_packages
+from kit.export.written import written_by_cells
 from kit.handler import HandlerVersion
 from kit.posted import Play
 from kit.source.record import Cell
@@ -167,6 +168,9 @@ class _Planner:
         data = find_data(sources, project)
         needed = self._requirements(trees, siblings, sliced)
         copied = self._copied(siblings, data)
+        gone_along = {s.path for name, s in siblings.files.items() if name in copied}
+        gone_along |= {path.resolve() for name, path in data.files.items() if name in copied}
+        sliced = written_by_cells(sliced, folder, gone_along)
         self.notes += check.workspace_notes(rendered.text)
         env = self._env(sliced)
         texts = self._texts(rendered, trees, needed, tuple(copied), env)

@@ -16,7 +16,7 @@ from kit.events import JobState, JobView
 from kit.export.compare import EXACT, Tolerance, compare, differences, posted_of
 from kit.export.constants import Constants, drift
 from kit.export.inputs import NOTHING, ExampleInput
-from kit.export.place import MANIFEST
+from kit.export.place import MANIFEST, about
 from kit.export.report import Fits, Report, Row, Verdict
 from kit.export.wanting import wanting
 from kit.job import wire_of
@@ -111,7 +111,8 @@ def verify(
     budget_s = _budget_s(chosen, job_timeout_s) + len(inputs) * 2 * job_timeout_s
     if files is None:
         replay = play(folder, cases, load_timeout_s, budget_s)
-        return _report(chosen, inputs, rows, replay, str(folder), tolerance)
+        report = _report(chosen, inputs, rows, replay, str(folder), tolerance)
+        return dataclasses.replace(report, where=report.where + _without_env(folder))
     with _copied(folder, files) as copy:
         replay = play(copy, cases, load_timeout_s, budget_s)
         report = _report(chosen, inputs, rows, replay, str(copy), tolerance)
@@ -121,6 +122,20 @@ def verify(
         limit_s = min(load_timeout_s, 30.0 + 5 * replay.cold_start_s)
         found, why = drift(copy, constants, limit_s)
         return dataclasses.replace(report, drift=found, not_compared=why)
+
+
+def _without_env(folder: Path) -> str:
+    """What to say of a bundle from before exports recorded the variables that its image sets."""
+    known = about(folder)
+    if known is None or "env" in known:
+        return ""
+    try:
+        text = (folder / "Dockerfile").read_text(errors="replace")
+    except OSError:
+        return ""
+    if not any(line.startswith("ENV ") for line in text.splitlines()):
+        return ""
+    return ", without the variables that its Dockerfile sets: an older export did not record them"
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
             ):
                 return f"only code inside {statement.place} binds it, for itself"
     scripts = [
-        f"{s.place} runs `{s.magic.line.strip()}`, which may define it: import from it instead"
+        f"{s.place} runs `{s.magic.line.strip()}`, which may define it: {_instead(s.magic.line)}"
         for s in statements
         if s.magic is not None and s.magic.name == "run"
     ]
@@ -78,6 +78,12 @@ def missing_reason(program: Program, name: str, meaning: Meaning) -> str:
         if "exec" in statement.facts.dynamic:
             scripts.append(f"{statement.place} uses exec(), which may define it: use plain code")
     return scripts[0] if scripts else NOWHERE
+
+
+def _instead(line: str) -> str:
+    if ".ipynb" in line:
+        return "put that code into a module and import it, or into a cell"
+    return "import from it instead"
 
 
 def reason_to_drop(
