@@ -15,12 +15,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from kit import rows, schema
+from kit import marks, rows, schema
 from kit.conditions import HOLDS, OF_SESSION, WORDS, filters, like
 from kit.errors import StoreError
 from kit.events import Event, JobKey, JobState, JobView, Sample
 from kit.fold import fold
 from kit.handler import HandlerVersion
+from kit.marks import Mark
 from kit.rows import JobRow
 from kit.span import Span
 
@@ -126,6 +127,14 @@ class Reader:
                 newest_first=newest_first,
                 payloads=payloads,
             )
+
+    def marks(
+        self, limit: int, *, session: str | None = None, handler: str | None = None
+    ) -> list[Mark]:
+        """The latest jobs as a view draws them, newest first; None for any session or handler."""
+        where, parameters = filters(session=session, handler=handler)
+        with self._reading():
+            return marks.read_marks(self._one, where, parameters, self._session_name, limit)
 
     def matching(
         self,

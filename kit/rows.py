@@ -100,7 +100,7 @@ _REALS = ("submitted_at", "started_at", "ended_at", "delay_ms", "execution_ms")
 _ROW_VALUES = ", ".join(real(c) if c in _REALS else c for c in _ROW_COLUMNS.split(", "))
 
 
-def _pages(one: One, page: Callable[[int, int | None], tuple[str, list[Any]]]) -> Iterator[Any]:
+def pages(one: One, page: Callable[[int, int | None], tuple[str, list[Any]]]) -> Iterator[Any]:
     """Rows of a query, page by page; a row is a list whose first element is the paging key.
 
     ``page(rows, last)`` gives the query for at most so many rows after the last key seen.
@@ -149,7 +149,7 @@ def read_events(
 
     if left is not None and left <= 0:
         return
-    for seq, key, attempt, name, time, text, payload, file in _pages(one, page):
+    for seq, key, attempt, name, time, text, payload, file in pages(one, page):
         kind = _KINDS[name]
         if file is not None:
             payload = payload_of(file)
@@ -197,7 +197,7 @@ def read_rows(
         raise UsageError(f"limit is {limit!r}; give a whole number, or None for all.")
     if limit is not None and limit <= 0:
         return rows
-    for raw in _pages(one, page):
+    for raw in pages(one, page):
         rows.append(_row(raw, payload_of, sessions))
         if limit is not None and len(rows) >= limit:
             break

@@ -64,6 +64,8 @@ class Store(Reader):
         self._swept = False
         self._appended_at = self._recovered_at = time.monotonic()
         self._over_cap = False
+        #: how often memory readings were appended: who has seen as many need not look
+        self.sampled = 0
         self._locks = path.with_name(f"{path.stem}.locks")
         copies = place.mirror and place.mirror.with_name(f"{place.mirror.stem}.payloads")
         self._files = spill.PayloadFiles(path.with_name(f"{path.stem}.payloads"), copies)
@@ -162,6 +164,7 @@ class Store(Reader):
             return
         with self._writing() as writer:
             writer.insert_samples(samples)
+        self.sampled += 1
 
     def register(self, version: HandlerVersion) -> None:
         """Keep a handler version of this session; the same version again replaces it.

@@ -207,9 +207,39 @@ def test_counts_and_times_are_those_of_the_rows(store: Store) -> None:
     store.append([e for n in range(7) for e in job(store, n, live=n > 4)])
     told.load()
     assert told.table.times() == [750.0] * 5
-    assert table.counts_of(told.table)[codec.COMPLETED] == 5
-    assert table.counts_of(told.table)[codec.IN_PROGRESS] == 2
+    assert told.table.counts()[codec.COMPLETED] == 5
+    assert told.table.counts()[codec.IN_PROGRESS] == 2
     assert JobTable(None).times() == []
+
+
+def test_a_view_opens_with_what_the_projection_says(store: Store) -> None:
+    store.append([e for n in range(300) for e in job(store, n, live=n % 7 == 0)])
+    key = JobKey("odd")
+    odd = [
+        Event(key, 1, EventKind.QUEUED, NOW, Queued("\ud800\u202e" * 9, "other", 99999, "pod:a")),
+        Event(key, 1, EventKind.STARTED, NOW + 1, Started(40_000, 0.1)),
+        Event(key, 1, EventKind.CANCEL_ASKED, NOW + 1, CancelAsked()),
+        Event(key, 1, EventKind.STUCK, NOW + 1, Stuck("it sleeps")),
+        Event(key, 1, EventKind.FAILED, NOW + 2, Ended(3.5, ErrorInfo("E", "m"), None, _uses(3))),
+        Event(JobKey("lost"), 1, EventKind.QUEUED, NOW, Queued("x", "h", 1, "local")),
+        Event(JobKey("lost"), 1, EventKind.LOST, NOW, Ended(None, None, "gone", ())),
+    ]
+    store.append(odd)
+    told = Feed(store)
+    told.load(all_sessions=True)
+    jobs = JobTable(None)
+    for row in sorted(store.rows(), key=lambda row: row.submitted_at):
+        jobs.put(row)
+    assert (told.table.keys, told.table.live) == (jobs.keys, jobs.live)
+    for index in range(len(jobs)):
+        one, other = jobs.row(index), told.table.row(index)
+        names = (told.table.handlers, told.table.sessions, told.table.targets)
+        by_name = (jobs.handlers, jobs.sessions, jobs.targets)
+        assert [n.all[c] for n, c in zip(names, other[12:15], strict=True)] == [
+            n.all[c] for n, c in zip(by_name, one[12:15], strict=True)
+        ]
+        assert (other[:8], other[15:]) == (one[:8], one[15:])
+        assert other[8:12] == pytest.approx(one[8:12], rel=1e-6, nan_ok=True)
 
 
 def test_a_card_keeps_only_its_handler() -> None:
@@ -223,7 +253,6 @@ def test_a_card_keeps_only_its_handler() -> None:
 
 
 def test_snapshot_and_deltas_say_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "SAMPLES_S", 0.0)  # the store is asked for samples now and then only
     told = Feed(store, "h")
     store.subscribe(told.receive)
     told.load()

@@ -51,6 +51,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "conditions",
         "home",
         "lock",
+        "marks",
         "mirror",
         "reader",
         "rows",

@@ -16,7 +16,6 @@ from kit.views import codec, outputs
 from kit.views.live import Live
 from kit.views.outputs import Slot
 from kit.views.static import SHOWN, Picture, picture_html, picture_text, title_of
-from kit.views.table import counts_of
 from kit.views.thread import views
 
 if TYPE_CHECKING:
@@ -276,7 +275,7 @@ class Face:
         """Counts by state and execution times: of all jobs the view knows, at least of these."""
         table = self._live.feed.table
         if len(table) > len(rows):
-            counts = {codec.STATES[code]: n for code, n in counts_of(table).items()}
+            counts = {codec.STATES[code]: n for code, n in table.counts().items()}
             return counts, table.times()
         counts = {}
         for row in rows:

@@ -14,6 +14,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kit.events import Chunk, Event, JobKey, Log, Progress
@@ -24,7 +25,7 @@ from kit.views.series import SampleLog
 from kit.views.table import JobTable
 
 if TYPE_CHECKING:
-    from kit.rows import JobRow
+    from kit.marks import Mark
     from kit.store import Store
 
 #: jobs kept by one view; older ones stay in the store and leave the picture
@@ -35,8 +36,6 @@ OPEN_JOBS = 10_000
 MAX_ROWS = 2_000
 #: text of the watched job per update, in characters; what is over is counted, not sent
 MAX_LIVE_TEXT = 32_768
-#: seconds between two looks at the memory samples: the sampler stores them about once a second
-SAMPLES_S = 0.4
 #: seconds after the last job for which the sampler still delivers
 SAMPLE_TAIL_S = 2.5
 
@@ -88,7 +87,7 @@ class Feed:
         self._spans, self._span_position = spans or Spans(), 0
         self._span_starts: list[float] = []
         self._span_open = False
-        self._sampled_at = 0.0
+        self._sampled = 0
         self._handler, self._key = handler, key
         self._pending: deque[Sequence[Event]] = deque()
         self.all_sessions = False
@@ -121,7 +120,7 @@ class Feed:
         if self._key is not None:
             self._load_one(self._key)
             return
-        rows = self._store.rows(limit=OPEN_JOBS, session=session, handler=self._handler)
+        rows = self._store.marks(OPEN_JOBS, session=session, handler=self._handler)
         self._take(rows)
         if len(rows) == OPEN_JOBS:
             count = self._store.count(session=session)
@@ -140,14 +139,13 @@ class Feed:
             self.table.put_view(view, self._store.session_id)
             self._loaded_seq = {key: view.seq}
 
-    def _take(self, rows: Sequence[JobRow]) -> None:
+    def _take(self, marks: Sequence[Mark]) -> None:
         self.generation += 1
         self.table = JobTable(self._handler, self._key)
         self.watched.clear()
         self.older = 0
-        for row in sorted(rows, key=lambda row: row.submitted_at):
-            self.table.put(row)
-        self._loaded_seq = {row.key: row.seq for row in rows}
+        self.table.fill(sorted(marks, key=attrgetter("submitted_at")))
+        self._loaded_seq = {mark.key: mark.seq for mark in marks}
 
     # -- out ------------------------------------------------------------------------------------
 
@@ -266,10 +264,10 @@ class Feed:
                     live.setdefault(index, _Live(index)).add(event)
 
     def _new_samples(self) -> bytes:
-        now = time.monotonic()
-        if not self.awake or now - self._sampled_at < SAMPLES_S:
+        # as many as were appended, not by the clock: mostly there is nothing new to read
+        if not self.awake or self._sampled == self._store.sampled:
             return b""
-        self._sampled_at = now
+        self._sampled = self._store.sampled
         session, since = self._store.session_id, self.samples.since
         if not since:  # nothing before the first job of this view belongs to it
             starts = [self.table.row(i).submitted for i in self.table.live]

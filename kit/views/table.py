@@ -8,10 +8,8 @@ second can afford neither. So a record is changed in place by each event, and th
 from __future__ import annotations
 
 import json
-import threading
 from array import array
-from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.events import (
@@ -30,9 +28,12 @@ from kit.events import (
 )
 from kit.views import codec
 from kit.views.codec import NAN, Row
+from kit.views.records import Names, is_live, records_of, row_of
+from kit.views.times import Times, counts_in
 from kit.views.words import fraction
 
 if TYPE_CHECKING:
+    from kit.marks import Mark
     from kit.rows import JobRow
 
 #: ticks kept per job; at the limit every second one goes, here and in codec.js alike
@@ -52,23 +53,6 @@ _CODE_OF_END = {
     EventKind.LOST: codec.LOST,
 }
 _NO_SLOT = codec.SLOT.pack(-1)
-
-
-class Names:
-    """Names that repeat in every record, sent once and then by number."""
-
-    __slots__ = ("_codes", "all")
-
-    def __init__(self) -> None:
-        self.all: list[str] = []
-        self._codes: dict[str, int] = {}
-
-    def code(self, name: str) -> int:
-        code = self._codes.get(name)
-        if code is None:
-            code = self._codes[name] = len(self.all)
-            self.all.append(name)
-        return code
 
 
 class JobTable:
@@ -99,10 +83,7 @@ class JobTable:
         #: progress of live jobs: index -> share, and the JSON text of what came since the last update
         self.progress: dict[int, float] = {}
         self._new_progress: dict[int, str] = {}
-        #: execution times of completed jobs, sorted, and those to sort in; None: to be read anew
-        self._times: list[float] | None = None
-        self._fresh_times: list[float] = []
-        self._times_lock = threading.Lock()  # the end of a cell asks for them on its own thread
+        self._times = Times(lambda: self.rows)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -117,63 +98,29 @@ class JobTable:
 
     def put(self, job: JobRow) -> int:
         """Take a job from the store's projection; returns its index."""
-        peak, flags = codec.peak_of(job.memory)
-        flags |= codec.CANCEL_ASKED if job.cancel_asked else 0
-        flags |= codec.STUCK if job.stuck is not None else 0
-        end = NAN if job.ended_at is None else (job.ended_at - job.submitted_at) * 1000
-        index = self._place(job.key)
-        self.write(
-            Row(
-                number=index,
-                state=codec.STATE_CODE[job.state],
-                flags=flags,
-                version=job.version,
-                slot=-1 if job.slot is None else job.slot,
-                findings=job.n_findings,
-                chunks=job.n_chunks,
-                submitted=job.submitted_at,
-                wait=NAN if job.delay_ms is None else job.delay_ms,
-                execution=NAN if job.execution_ms is None else job.execution_ms,
-                end=end,
-                peak=peak,
-                handler=self.handlers.code(job.handler),
-                session=self.sessions.code(job.session),
-                target=self.targets.code(job.target),
-                attempt=job.attempt,
-                id=codec.short_id(job.id),
-            )
-        )
-        return index
+        return self._take(job, job.session, job.n_findings, job.n_chunks)
 
     def put_view(self, job: JobView, session: str) -> int:
         """Take a job from its fold; returns its index."""
-        peak, flags = codec.peak_of(job.memory)
-        flags |= codec.CANCEL_ASKED if job.cancel_asked else 0
-        flags |= codec.STUCK if job.stuck is not None else 0
-        end = NAN if job.ended_at is None else (job.ended_at - job.submitted_at) * 1000
+        return self._take(job, session, len(job.findings), len(job.stream))
+
+    def _take(self, job: JobRow | JobView, session: str, findings: int, chunks: int) -> int:
         index = self._place(job.key)
-        self.write(
-            Row(
-                number=index,
-                state=codec.STATE_CODE[job.state],
-                flags=flags,
-                version=job.version,
-                slot=-1 if job.slot is None else job.slot,
-                findings=len(job.findings),
-                chunks=len(job.stream),
-                submitted=job.submitted_at,
-                wait=NAN if job.delay_ms is None else job.delay_ms,
-                execution=NAN if job.execution_ms is None else job.execution_ms,
-                end=end,
-                peak=peak,
-                handler=self.handlers.code(job.handler),
-                session=self.sessions.code(session),
-                target=self.targets.code(job.target),
-                attempt=job.attempt,
-                id=codec.short_id(job.id),
-            )
+        codes = (
+            self.handlers.code(job.handler),
+            self.sessions.code(session),
+            self.targets.code(job.target),
         )
+        self.write(row_of(job, index, codes, findings, chunks))
         return index
+
+    def fill(self, marks: Sequence[Mark]) -> None:
+        """Take the jobs of a view that opens, all at once; the table is empty until then."""
+        self.rows += records_of(marks, self.handlers, self.sessions, self.targets)
+        self.keys = [mark.key for mark in marks]
+        self._index = {key: index for index, key in enumerate(self.keys)}
+        self.live = {index for index, mark in enumerate(marks) if is_live(mark)}
+        self.dirty = set(range(len(marks)))
 
     def _place(self, key: JobKey) -> int:
         index = self._index.get(key)
@@ -186,7 +133,7 @@ class JobTable:
     def write(self, row: Row) -> None:
         """Replace the record at ``row.number``."""
         at = row.number * codec.ROW_BYTES
-        self._times = None
+        self._times.forget()
         self.rows[at : at + codec.ROW_BYTES] = codec.pack_row(row)
         (self.live.add if row.state < codec.COMPLETED else self.live.discard)(row.number)
         self.dirty.add(row.number)
@@ -249,7 +196,7 @@ class JobTable:
             self.keys.append(event.job_key)
             self.rows += _EMPTY
         else:  # a retry
-            self._times = None
+            self._times.forget()
             self.ticks.pop(index, None)
             self.progress.pop(index, None)
         codec.ROW.pack_into(
@@ -286,10 +233,10 @@ class JobTable:
         rows[at + codec.OFFSET_STATE + 1] = kept | flags
         execution = NAN if data.execution_ms is None else data.execution_ms
         end = (event.time - submitted) * 1000
-        with self._times_lock:
+        with self._times.lock:
             codec.END.pack_into(rows, at + codec.OFFSET_EXECUTION, execution, end, peak)
             if event.kind is EventKind.COMPLETED and execution == execution:
-                self._fresh_times.append(execution)
+                self._times.add(execution)
         self.live.discard(index)
         self.progress.pop(index, None)
 
@@ -313,20 +260,12 @@ class JobTable:
         return table
 
     def times(self) -> list[float]:
-        """Execution times of completed jobs in ms, sorted. Not to be changed by the caller.
+        """Execution times of completed jobs in ms, sorted. Not to be changed by the caller."""
+        return self._times.all()
 
-        A view of 100,000 jobs asks for it once a second: the few new ones are sorted in.
-        """
-        with self._times_lock:
-            if self._times is None:
-                self._times = _times_of(self.rows)
-            elif len(self._fresh_times) > 1000:
-                self._times = sorted(self._times + self._fresh_times)
-            else:
-                for ms in self._fresh_times:
-                    insort(self._times, ms)
-            self._fresh_times.clear()
-            return self._times
+    def counts(self) -> dict[int, int]:
+        """How many jobs are in each state, by state code."""
+        return counts_in(self.rows)
 
     # -- what changed ---------------------------------------------------------------------------
 
@@ -396,17 +335,3 @@ def _count(rows: bytearray, at: int, limit: int) -> None:
     value = int.from_bytes(rows[at : at + size], "little")
     if value < limit:
         rows[at : at + size] = (value + 1).to_bytes(size, "little")
-
-
-def counts_of(table: JobTable) -> dict[int, int]:
-    """How many jobs are in each state, by state code."""
-    states: Any = table.rows[codec.OFFSET_STATE :: codec.ROW_BYTES]
-    return {code: states.count(code) for code in range(len(codec.STATES))}
-
-
-def _times_of(records: bytearray) -> list[float]:
-    rows = bytes(records)
-    states = rows[codec.OFFSET_STATE :: codec.ROW_BYTES]
-    times = memoryview(rows).cast("f")[codec.OFFSET_EXECUTION // 4 :: codec.ROW_BYTES // 4]
-    done = zip(times.tolist(), states, strict=True)
-    return sorted(ms for ms, state in done if state == codec.COMPLETED and ms == ms)
