@@ -210,7 +210,7 @@ def events(limit: int | None = None, *, this_session: bool = True) -> pandas.Dat
         category; ``slot``, ``chunk`` Int64; ``delay_time_ms``, ``execution_time_ms`` Float64;
         ``text``, ``payload`` string.
     """
-    from kit.views.frame import events_frame
+    from kit.views.eventframe import events_frame
 
     s = session()
     return events_frame(s.store, limit=limit, session=s.session_id if this_session else None)

@@ -32,7 +32,8 @@ from kit.events import (
 from kit.session import Session
 from kit.span import Span
 from kit.store import Store
-from kit.views.frame import events_frame, jobs_frame, samples_frame
+from kit.views.eventframe import events_frame
+from kit.views.frame import jobs_frame, samples_frame
 from tests.making import handler_of
 
 MIB = 2**20

@@ -173,7 +173,7 @@ EDGE = {
     "matplotlib": ("views.plots",),
     "nest_asyncio2": ("debugging",),
     "packaging": ("cleanenv", "export"),
-    "pandas": ("views.flat", "views.frame"),
+    "pandas": ("views.columns", "views.eventframe", "views.flat", "views.frame"),
     "psutil": ("gpu", "rss", "sampler", "treememory"),
     "pyflakes": ("export",),
     "pynvml": ("gpu",),

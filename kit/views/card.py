@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,8 @@ from kit.events import JobState
 from kit.handler import HandlerVersion
 from kit.views import codec, outputs
 from kit.views.live import Live
-from kit.views.outputs import Slot
-from kit.views.static import SHOWN, Picture, picture_html, picture_text, title_of
+from kit.views.static import SHOWN, Picture, picture_text, title_of
+from kit.views.still import CATCH_UP_S, Still
 from kit.views.thread import views
 
 if TYPE_CHECKING:
@@ -26,24 +25,12 @@ __all__ = ["Card", "show_job"]
 
 #: seconds without an answer after which the static card says what is missing in the front end
 ANSWER_S = 3.0
-#: seconds without a cell and without a job before the picture is drawn
-IDLE_S = 1.0
-#: seconds that the end of a cell waits at most for the counts of many jobs
-CATCH_UP_S = 0.5
-#: seconds after which a card is given its static table where a page draws the live one: reading HTML
-#: takes JupyterLab longer than drawing the card
-TABLE_S = 0.5
-#: seconds between two renewals of the static table, and while a live card hides it and a cell runs: it
-#: matters then only if the kernel dies, and is renewed when the cell ends and at rest in any case
-RENEW_S, RENEW_HIDDEN_S = 1.0, 5.0
+#: size of the picture at least, in inches of 100 pixels
+_PICTURE_IN = (9.6, 4.2)
 NO_VIEW = (
     "The live view did not start: the widget manager (jupyterlab_widgets and anywidget) must be "
     "installed where the Jupyter server runs; then reload this page once and run the cell again."
 )
-#: what stands where the picture, and where a page draws the card the table, will be
-_NOTHING_YET = {"text/plain": ""}
-#: size of the picture at least, in inches of 100 pixels
-_PICTURE_IN = (9.6, 4.2)
 
 
 class Face:
@@ -70,29 +57,19 @@ class Face:
         self._store, self._controls, self._handler = store, controls, handler
         self._note: str | None = None
         self._noted_at = 0.0
-        self._lock = threading.Lock()
         self._line: Line | None = None
-        self._table: Slot | None = None
-        self._picture: Slot | None = None
         self._unanswered = False
-        self._shown_at = self._renewed_at = 0.0
-        self._stale = False
-        self._heard = -1
         self._hears_cells = False
-        #: shown, but its table comes with ``settle``
-        self._unsettled = False
-        #: there will be a table in a moment
-        self._table_comes = False
-        self._waiting_for_rest = False
         self._live = Live(
             store,
             controls,
             handler,
             self._head,
-            self._on_update,
+            lambda: self._still.on_update(),  # noqa: PLW0108 - made below, from this
             all_sessions=all_sessions,
             begin=False,
         )
+        self._still = Still(controls, self._live, self._describe, self._png)
 
     # -- show -----------------------------------------------------------------------------------
 
@@ -120,10 +97,9 @@ class Face:
                 self._live.catch_up(CATCH_UP_S)
         self._live.tell_head()
         self._unanswered = False
-        self._picture, self._table = Slot(), Slot()
         if not self._hears_cells:
             self._hears_cells = True
-            self._controls.at_cell_end(self._cell_ends)
+            self._controls.at_cell_end(self._still.cell_ends)
         # text/plain must be empty here, or the saved notebook would show the widget's repr
         outputs.publish(
             {
@@ -135,35 +111,16 @@ class Face:
                 "text/plain": "",
             }
         )
-        self._picture.show(_NOTHING_YET)
-        self._unsettled = not settled
-        self._shown_at = self._renewed_at = time.monotonic()
-        if settled:
-            self._place_table(self._table)
-        self._stale = True
+        self._still.place(settled=settled)
         self._live.begin()
         if not self._live.seen and outputs.frontend_expected():
             self._controls.call_later(ANSWER_S, lambda: views.call(self._expect_answer))
-
-    def _place_table(self, table: Slot) -> None:
-        left = self._shown_at + TABLE_S - time.monotonic()
-        if left <= 0 or not outputs.frontend_expected():
-            self._take_in()
-            table.show(_bundle(self._describe()))
-            return
-        table.show(_NOTHING_YET)
-        self._table_comes = True
-        self._controls.call_later(left, lambda: views.call(self._table_is_due))
-
-    def _table_is_due(self) -> None:
-        self._table_comes = False
-        self._renew()
 
     def note(self, sentence: str | None) -> None:
         """Show one sentence at the head, until the next one; None takes it away."""
         self._note, self._noted_at = sentence, time.time()
         self._live.tell_head()
-        views.call(self._renew)
+        views.call(self._still.renew)
 
     def head_changed(self) -> None:
         """Something that the head shows is another, e.g. the target."""
@@ -176,45 +133,14 @@ class Face:
             self._note = None
 
     def settle(self) -> None:
-        """Renew the static table now, from the thread of the running cell.
-
-        For the end of a cell that waited for its job: a run without a front end (nbclient) keeps
-        what was published while a cell runs and drops what comes after the last one.
-        """
-        if self._unsettled and self._table is not None:
-            self._unsettled = False
-            self._renewed_at = time.monotonic()
-            self._place_table(self._table)
-        else:
-            self._renew()
-
-    def _cell_ends(self) -> bool:
-        """Renew the static table if jobs changed. Always True."""
-        if self._live.seen:
-            # the page shows them; a save may come any moment
-            if self._live.heard != self._heard and not self._table_comes:
-                self._heard = self._live.heard
-                views.call(self._renew)
-            return True
-        # a job may wake its cell just before this view hears that it ended
-        unsure = bool(self._live.feed.table.live)
-        if not self._table_comes and (unsure or self._live.heard != self._heard):
-            self._take_in()
-            self._renew()
-        return True
-
-    def _take_in(self) -> None:
-        """Have the counts as they are now, where no page keeps them fresh."""
-        if not self._live.seen:
-            self._heard = self._live.heard
-            if self._heard:
-                self._live.catch_up(CATCH_UP_S)
+        """Renew the static table now, from the thread of the running cell."""
+        self._still.settle()
 
     def _expect_answer(self) -> None:
         if not self._live.seen:
             self._live.give_up()
             self._unanswered = True
-            self._renew()
+            self._still.renew()
 
     # -- what it says ---------------------------------------------------------------------------
 
@@ -283,60 +209,6 @@ class Face:
         done = [r.execution_ms for r in rows if r.state is JobState.COMPLETED]
         return counts, [ms for ms in done if ms is not None]
 
-    # -- keep fresh -----------------------------------------------------------------------------
-
-    def _on_update(self) -> None:
-        """After each update of the live view, on the view thread."""
-        if self._table is None:
-            return
-        self._stale = True
-        # what a click brought is kept at once; a cell that runs may bring much more
-        hidden = self._live.seen and self._controls.cell_is_running()
-        pause = RENEW_HIDDEN_S if hidden else RENEW_S
-        if self._live.feed.table.live or time.monotonic() - self._renewed_at < pause:
-            self._when_at_rest()
-            return
-        self._renew()
-        self._when_at_rest()
-
-    def _renew(self) -> None:
-        table = self._table
-        if table is None or self._unsettled:
-            return
-        self._renewed_at = time.monotonic()
-        table.replace(_bundle(self._describe()))
-
-    def _when_at_rest(self) -> None:
-        """Renew the table and draw the picture once no job and no cell has run for a second."""
-        with self._lock:
-            if self._waiting_for_rest:
-                return
-            self._waiting_for_rest = True
-        self._controls.call_later(IDLE_S, lambda: views.call(lambda: self._look_for_rest(0)))
-
-    def _look_for_rest(self, quiet: int) -> None:
-        busy = self._controls.cell_is_running() or bool(self._live.feed.table.live)
-        quiet = 0 if busy or self._live.feed.backlog else quiet + 1
-        # two looks a second apart: the pause between two cells of a Run All is shorter
-        if quiet < 2:
-            self._controls.call_later(
-                IDLE_S, lambda: views.call(lambda: self._look_for_rest(quiet))
-            )
-            return
-        with self._lock:
-            self._waiting_for_rest = False
-        if self._stale:
-            self._stale = False
-            self._renew()
-            self._draw()
-
-    def _draw(self) -> None:
-        picture = self._picture
-        if picture is None or not self._live.seen:
-            return  # nobody would see it, and nbclient drops it
-        if len(self._live.feed.table):
-            picture.replace({"image/png": self._png(), "text/plain": "timeline"})
-
     def _png(self) -> bytes:
         from kit.views.plots import timeline  # imports matplotlib: 0.7 s, once, at rest
         from kit.views.plots.ground import without_ground
@@ -354,10 +226,6 @@ class Face:
         buffer = io.BytesIO()
         without_ground(figure).savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
-
-
-def _bundle(picture: Picture) -> dict[str, Any]:
-    return {"text/html": picture_html(picture), "text/plain": picture_text(picture)}
 
 
 class Card(Face):

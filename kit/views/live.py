@@ -13,15 +13,14 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.controls import Controls
-from kit.errors import KitError, UsageError
 from kit.events import Event, JobKey
 from kit.views import detail, parts
 from kit.views.aside import aside
+from kit.views.clicks import CLICKS, Clicks
 from kit.views.desk import Desk
 from kit.views.feed import Feed, Message
 from kit.views.matches import Matches
@@ -41,8 +40,6 @@ SAMPLE_S = 0.5
 POLL_S = 1.0
 #: a view takes at most one part in so many of a thread's time; after a huge burst, this long a rest
 SHARE, LONGEST_S = 20, 0.5
-#: clicks remembered
-CLICKS = 256
 
 
 class Live:
@@ -95,10 +92,12 @@ class Live:
         self._ticket = itertools.count(1)
         self._current = 0
         self._not_before = 0.0
-        self._clicks: OrderedDict[str, Message] = OrderedDict()
         self._closed = False
         self._versions_told = 0
         self.desk = Desk(controls, handler, self.tell)
+        self._clicks = Clicks(
+            controls, handler, self.feed, self.desk, self.tell, self._example, self._show_all
+        )
         self._unsubscribe = store.subscribe(self._on_events)
         self._unsubscribe_spans = (
             controls.spans.subscribe(lambda: self._wake(FIRST_S)) if key is None else None
@@ -250,11 +249,11 @@ class Live:
         elif kind == "find" and isinstance(content.get("q"), str):
             views.call(lambda: self._matches.find(content["q"]))
         elif kind == "editor":
-            views.call(lambda: self._open_editor(content))
+            views.call(lambda: self._clicks.open_editor(content))
         elif kind == "piece":
             self.desk.take(content, buffers)
-        elif kind in ("run", "cancel", "retry", "draft", "export", "all"):
-            self._click(kind, content)
+        elif kind in CLICKS:
+            self._clicks.hear(kind, content)
 
     def _welcome(self, generation: object = None) -> None:
         """Tell a page all it needs; if it was greeted, it has the jobs and what came since."""
@@ -295,89 +294,10 @@ class Live:
         else:
             self.tell(parts.part_message(*ask))
 
-    def _click(self, kind: str, content: dict[str, Any]) -> None:
-        click = content.get("c")
-        if not isinstance(click, str) or len(click) > 100:
-            return
-        with self._lock:
-            again = self._clicks.get(click)
-            if again is None:
-                self._clicks[click] = Message({"t": "ack", "c": click, "ok": True, "s": None})
-                while len(self._clicks) > CLICKS:
-                    self._clicks.popitem(last=False)
-        if again is not None:  # a message that came twice is answered twice and carried out once
-            self.tell(again)
-            return
-        ok, sentence = True, None
-        try:
-            self._do(kind, content)
-        except KitError as error:
-            ok, sentence = False, str(error)
-        except Exception as error:
-            ok, sentence = False, f"This did not work: {type(error).__name__}: {error}"
-        answer = Message({"t": "ack", "c": click, "ok": ok, "s": sentence})
-        with self._lock:
-            self._clicks[click] = answer
-        self.tell(answer)
+    def _example(self) -> str | None:
+        example: str | None = self._head()["head"].get("example")
+        return example
 
-    def _do(self, kind: str, content: dict[str, Any]) -> None:
-        if kind == "run":
-            self._run(self.desk.input_of(content))
-        elif kind == "cancel":
-            self._cancel(content)
-        elif kind == "retry":
-            self._controls.retry(self._key(content))
-        elif kind == "draft":
-            self.desk.draft(content)
-        elif kind == "export":
-            self.desk.export(content)
-        else:
-            self._show_all(on=content.get("on") is True)
-
-    def _run(self, text: str | None) -> None:
-        if self._handler is None:
-            raise UsageError(
-                "This view shows all handlers: run a job from the card of its handler."
-            )
-        if text is not None:
-            self._controls.run(self._handler, text)
-            return
-        try:
-            self._controls.run(self._handler)
-        except UsageError:
-            example = self._head()["head"].get("example")
-            if len(self.feed.table) or example is None:
-                raise
-            # nothing has run yet: Run means the input that the empty card shows
-            self._controls.run(self._handler, example)
-
-    def _key(self, content: dict[str, Any]) -> JobKey:
-        """The job that a page means."""
-        key = self.feed.key(content.get("g"), content.get("i"))
-        if key is None:
-            raise UsageError("This view is out of date: select the job again.")
-        return key
-
-    def _open_editor(self, content: dict[str, Any]) -> None:
-        find = lambda: None if content.get("i") is None else self._key(content)  # noqa: E731
-        self.desk.open_editor(find, content.get("p"))
-
-    def _cancel(self, content: dict[str, Any]) -> None:
-        index = content.get("i")
-        if index is not None:
-            self._controls.cancel(self._key(content))
-            return
-        views.call(self._cancel_all)
-
-    def _cancel_all(self) -> None:
-        keys: list[JobKey] = [self.feed.table.keys[i] for i in sorted(self.feed.table.live)]
-        # the newest first: what waits is gone before its turn comes
-        for key in reversed(keys):
-            self._controls.cancel(key)
-
-    def _show_all(self, *, on: bool) -> None:
-        def switch() -> None:
-            self.feed.load(all_sessions=on)
-            self._welcome()
-
-        views.call(switch)
+    def _show_all(self, on: bool) -> None:
+        self.feed.load(all_sessions=on)
+        self._welcome()

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import UsageError
-from kit.views.plots import (
+from kit.views.plots.device import lines_of
+from kit.views.plots.drawn import (
     AROUND_S,
     edits_of,
     peaks_of,
@@ -22,7 +23,6 @@ from kit.views.plots import (
     samples_of,
     setups_beside,
 )
-from kit.views.plots.device import lines_of
 from kit.views.plots.lanes import lanes_of
 from kit.views.plots.timeaxis import TimeAxis
 from kit.views.report.figure import Scene, figure_html
