@@ -70,7 +70,10 @@ def make_venv() -> None:
 
 def main(extras: set[str]) -> None:
     if sys.version_info < (3, 10):
-        sys.exit(f"Python 3.10 or newer is needed; {sys.executable} is {sys.version.split()[0]}.")
+        sys.exit(
+            f"Python 3.10 or newer is needed; {sys.executable} is {sys.version.split()[0]}.\n"
+            "Name another one, for example: make demo PYTHON=python3.12"
+        )
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     wanted = expanded(extras, pyproject)
     python = BIN / "python"

@@ -18,6 +18,8 @@ def status_text(session: Session) -> str:
     ]
     rows.append(("", store.place.reason))
     rows += [("", note) for note in store.notes]
+    if (fault := session.worker.fault) is not None:
+        rows.append(("", f"ends of jobs wait until it can be written again: {fault}"))
     rows.append(("target", session.target))
     rows.append(("autorun", "on" if session.autorun else "off"))
     rows.append(("runpod", f"{sdk_version()} installed"))

@@ -128,3 +128,14 @@ def test_this_interpreter_is_declared() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     classified = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
     assert tuple(classified) == DECLARED
+
+
+def test_an_older_python_is_told_what_to_do() -> None:
+    older = (
+        "import runpy, sys\nsys.version_info = (3, 9, 18, 'final', 0)\nsys.argv = ['x', 'demo']\n"
+        "runpy.run_path('.ci/venv.py', run_name='__main__')"
+    )
+    told = subprocess.run([sys.executable, "-c", older], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "Python 3.10 or newer is needed" in told.stderr
+    assert "make demo PYTHON=" in told.stderr

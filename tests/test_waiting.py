@@ -16,6 +16,7 @@ import pytest
 from kit.errors import JobCancelled, JobFailed, JobLost, JobTimedOut, StoreError
 from kit.events import JobState
 from kit.session import Session
+from kit.status import status_text
 from tests.making import ended, handler_of, submit, until
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -203,9 +204,11 @@ def test_a_journal_that_cannot_be_written_is_told_to_who_waits(session: Session)
         go_on.set()
         with pytest.raises(StoreError):
             job.result()
+        assert "ends of jobs wait until it can be written again" in status_text(session)
     finally:
         other.close()
     assert job.result() is True
+    assert "ends of jobs wait" not in status_text(session)
 
 
 def test_a_lost_job_says_why(tmp_path: Path) -> None:
