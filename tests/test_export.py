@@ -355,6 +355,7 @@ def test_a_hang_is_ended(tmp_path: Path) -> None:
     )  # fmt: skip
     assert report.verdict == "not verified"
     assert "the recorded jobs had not finished after 3 s" in report.reason
+    assert report.rows[0].reason == "a worker took it, and no result came in that time"
 
 
 @pytest.mark.sdk

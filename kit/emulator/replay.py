@@ -104,4 +104,7 @@ def _played(ticket: Ticket) -> Played:
         ("stream" if verb == "job-stream" else "done", body) for verb, body in ticket.posted
     )
     ran = ticket.taken_at is not None and ticket.state.final
-    return Played(posted, ticket.lost, ran)
+    lost = ticket.lost
+    if ticket.taken_at is not None and not ticket.state.final:
+        lost = "a worker took it, and no result came in that time"
+    return Played(posted, lost, ran)

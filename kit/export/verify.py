@@ -248,7 +248,7 @@ def _report(
 def _row(job: JobView, played: Played, folder: str, tolerance: Tolerance) -> Row:
     state = str(job.state)
     if not played.ran:
-        return Row(job.id, state, "not run", reason="no worker got to it")
+        return Row(job.id, state, "not run", reason=played.lost or "no worker got to it")
     posted = posted_of(played.posted, played.lost)
     difference, normalised = compare(wire_of(job), posted, folder, tolerance)
     if difference is None:
@@ -275,7 +275,7 @@ def _failure(played: Played) -> str:
 
 def _input_row(given: ExampleInput, played: Played, folder: str, tolerance: Tolerance) -> Row:
     if not played.ran:
-        return Row(given.name, "", "not run", reason="no worker got to it")
+        return Row(given.name, "", "not run", reason=played.lost or "no worker got to it")
     posted = posted_of(played.posted, played.lost)
     if not posted.done:
         why = played.lost or "no result was posted"

@@ -204,14 +204,18 @@ def test_a_handler_that_does_not_start_has_an_answer(tmp_path: Path, source: str
 
 
 def test_workers_are_added_by_queue_delay_and_leave_when_idle(tmp_path: Path) -> None:
-    slow = "import time\ndef handler(job):\n    time.sleep(job['input'])\n"
+    slow = (
+        "import os, time\ndef handler(job):\n    while not os.path.exists('go'): time.sleep(0.02)\n"
+    )
     folder = write_handler(tmp_path / "w", slow)
     with Emulator(Settings(take_hold_s=5)) as emulator:
         scale = Scale(workers_max=2, queue_delay_s=0.5, idle_timeout_s=0.5)
         emulator.run_pool(folder, scale)
         ids = [emulator.ask("POST", "run", {"input": 6})["id"] for _ in range(3)]
+        run = [emulator.until(id, "IN_PROGRESS", within_s=60) for id in ids[:2]]
+        (folder / "go").touch()
         done = [emulator.until(id, "COMPLETED", within_s=60) for id in ids[:2]]
-        assert len({facts["workerId"] for facts in done}) == 2
+        assert len({facts["workerId"] for facts in done}) == 2, run
         assert emulator.pool is not None
         assert len(emulator.pool.slots) <= 2
         emulator.until(ids[2], "COMPLETED", within_s=60)

@@ -214,10 +214,12 @@ class Group:
     kind: str
     options: str
     inputs: tuple[dict[str, object], ...]
+    #: what tells it from another one of this kind
+    deadly: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.kind}{self.options}"
+        return f"{self.kind}{self.options}{self.deadly and f', {self.deadly}'}"
 
     @property
     def source(self) -> str:
@@ -240,23 +242,29 @@ _STREAM = [
     *({"do": "raises", "value": name} for name in ("value", "lines", "chained", "base")),
     {"do": "at once", "value": "zero"},
 ]  # fmt: skip
-_DEADLY = [{"do": "raises", "value": "exit"}, {"do": "one"}]
 AGGREGATE = ', "return_aggregate_stream": True'
 GROUPS = (
     Group(
         "sync",
         "",
-        (*_COMMON, *_do(*VALUES, *HOSTILE, *RAISES, "base", "exit", "interrupt", "text")),
+        (*_COMMON, *_do(*VALUES, *HOSTILE, *RAISES, "text")),
     ),
-    Group("async", "", (*_COMMON, *_do(*VALUES, *HOSTILE, *RAISES, "base", "exit", "text"))),
+    Group("async", "", (*_COMMON, *_do(*VALUES, *HOSTILE, *RAISES, "text"))),
+    # each alone: a worker that died is started again after a pause, and then takes one at a time
+    *(Group("sync", "", tuple(_do(how)), how) for how in ("base", "exit", "interrupt")),
+    *(Group("async", "", tuple(_do(how)), how) for how in ("base", "exit")),
+    *(
+        Group(kind, "", ({"do": "raises", "value": "exit"},), "exit")
+        for kind in ("generator", "async generator")
+    ),
     Group("async", ', "concurrency_modifier": lambda n: 3', tuple(_do(*VALUES[:12], *RAISES[:3]))),
     Group("sync", ', "refresh_worker": True', tuple(_do("text", "set", "value", "error text"))),
     Group("object", "", tuple(_do("dict", "empty dict", "set", "value"))),
     Group("partial", "", tuple(_do("dict", "error text", "bytes", "zero"))),
     Group("gives awaitable", "", tuple(_do("dict", "refresh", "nan", "chained"))),
     Group("hidden generator", "", tuple(_do("one", "words"))),
-    Group("generator", "", (*_STREAM, *_DEADLY)),
+    Group("generator", "", (*_STREAM, {"do": "one"})),
     Group("generator", AGGREGATE, tuple(_STREAM)),
-    Group("async generator", "", (*_STREAM, *_DEADLY)),
+    Group("async generator", "", (*_STREAM, {"do": "one"})),
     Group("async generator", AGGREGATE, tuple(_STREAM)),
 )
