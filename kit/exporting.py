@@ -55,6 +55,7 @@ def request_of(
         choices=choices or ALL,
         folder=session.folder(),
         namespace=session.namespace,
+        there=session.places.provider,
     )
 
 

@@ -158,7 +158,9 @@ class KitMagics(Magics):
         if words[:1] == ["pod"]:
             return self._use_pod(words[1:])
         if len(words) != 1:
-            raise UsageError("%kit use takes one name: local, process, or pod with its address.")
+            raise UsageError(
+                "%kit use takes one name: %kit use local, %kit use process, %kit use pod URL."
+            )
         api.use(words[0])
         print(f"Jobs run on {words[0]} from now on.")
         return None
@@ -168,11 +170,11 @@ class KitMagics(Magics):
         from kit.pod import Pod
 
         words, kernel = _option(words, "--kernel")
-        flags = _flags("use pod", words, "--share")
+        flags = _flags("use pod", words, "--share", also="--kernel NAME, ")
         if len(flags.rest) != 1:
             raise UsageError("%kit use pod takes the address of a Jupyter server, or a pod's id.")
         where, share = flags.rest[0], "--share" in flags.given
-        if where.isalnum():  # an address has at least a dot or a colon
+        if where.isalnum() and where != "localhost":  # an address has at least a dot or a colon
             pod = Pod(id=where, kernel=kernel, share=share)
         else:
             pod = Pod(where, kernel=kernel, share=share)
@@ -258,10 +260,11 @@ class _Flags:
         self.given, self.rest = given, rest
 
 
-def _flags(verb: str, words: list[str], *known: str) -> _Flags:
+def _flags(verb: str, words: list[str], *known: str, also: str = "") -> _Flags:
     unknown = [w for w in words if w.startswith("-") and w not in known]
     if unknown:
-        raise UsageError(f"%kit {verb} has no option {unknown[0]}. It has: {', '.join(known)}.")
+        has = also + ", ".join(known)
+        raise UsageError(f"%kit {verb} has no option {unknown[0]}. It has: {has}.")
     return _Flags({w for w in words if w in known}, [w for w in words if w not in known])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kit.errors import TargetError
 from kit.handler import Handler
 from kit.pod import Pod
+from kit.podinfo import Provider
 from kit.targets import NAMES
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class Places:
             return self.open_pod(target)
         if target in self._pods:
             return str(target)
+        if (
+            isinstance(target, str) and "://" in target
+        ):  # it may hold a token, so it is not repeated
+            raise TargetError(
+                "an address is used by kit.use(kit.Pod(url, token=...)), or %kit use pod URL."
+            )
         if target not in NAMES:
             names = ", ".join([*NAMES, *self._pods])
             raise TargetError(
@@ -68,6 +75,17 @@ class Places:
             f"{of} of this notebook's former kernel went on there: the end of each goes into the "
             "journal, kit.jobs() shows it. pod.end() ends them."
         )
+
+    def provider(self, module: str) -> Provider | None:
+        """Which distribution of a pod in use provides a module; None: none, or it does not answer.
+
+        Blocks for at most a few seconds.
+        """
+        for name, pod in list(self._pods.items()):
+            found = pod.provider(module)
+            if found is not None:
+                return Provider(*found, name)
+        return None
 
     @property
     def remote(self) -> bool:

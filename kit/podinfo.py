@@ -14,6 +14,15 @@ PROXY_URL = "https://{pod}-{port}.proxy.runpod.net"
 JUPYTER_PORT = 8888
 
 
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A distribution of a pod's Python that provides a module: its name and version, and the target's."""
+
+    name: str
+    version: str
+    target: str
+
+
 @dataclass(frozen=True)
 class PodInfo:
     """A pod as RunPod describes it; of its environment only the Jupyter token is kept.

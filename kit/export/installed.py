@@ -69,7 +69,7 @@ def line_of(name: str, extras: Iterable[str] = (), indexes: Sequence[str] = ()) 
         )
     asked = sorted(extra for extra in extras if _EXTRA.fullmatch(extra))
     full = f"{name}[{','.join(asked)}]" if asked else name
-    public, _, build = version.partition("+")
+    public = version.partition("+")[0]
     if not _VERSION.fullmatch(public):
         return Line(
             full, f"{name} has no usable version here ({version[:60]!r}); its line names none."
@@ -77,6 +77,31 @@ def line_of(name: str, extras: Iterable[str] = (), indexes: Sequence[str] = ()) 
     origin = direct_url(dist)
     if origin is not None:
         return _from_elsewhere(full, name, public, origin)
+    return _versioned(full, name, version, indexes, "here")
+
+
+def line_there(name: str, version: str, where: str, indexes: Sequence[str] = ()) -> Line:
+    """The line that installs what another machine has; its words are not trusted.
+
+    Parameters
+    ----------
+    name, version : str
+        Of the distribution.
+    where : str
+        The machine, for the sentence.
+    indexes : sequence of str
+        As in ``line_of``.
+    """
+    public = version.partition("+")[0]
+    if not _NAME.fullmatch(name) or not _VERSION.fullmatch(public):
+        return Line("# a distribution with unreadable metadata was left out", f"{where} has it")
+    line = _versioned(name, name, version, indexes, f"on {where}")
+    said = f"{name} is not installed in this kernel: requirements.txt has the version on {where}."
+    return Line(line.text, " ".join([said, line.note]).strip(), line.index)
+
+
+def _versioned(full: str, name: str, version: str, indexes: Sequence[str], where: str) -> Line:
+    public, _, build = version.partition("+")
     if not build:
         return Line(f"{full}=={public}")
     build = "".join(c for c in build if c.isalnum() or c in "._-")
@@ -84,11 +109,11 @@ def line_of(name: str, extras: Iterable[str] = (), indexes: Sequence[str] = ()) 
     if index:
         return Line(f"{full}=={public}+{build}", "", index)
     note = (
-        f"{name} {public}+{build} is installed here; requirements.txt asks for {public}, because "
+        f"{name} {public}+{build} is installed {where}; requirements.txt asks for {public}, because "
         f"a local build ('{build}') is not in the default package index. For that very build add "
         "its index to the pip line of the Dockerfile."
     )
-    return Line(f"{full}=={public}  # installed here: the local build {public}+{build}", note)
+    return Line(f"{full}=={public}  # installed {where}: the local build {public}+{build}", note)
 
 
 def direct_url(dist: importlib.metadata.Distribution) -> Mapping[str, object] | None:

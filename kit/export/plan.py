@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from kit.export.project import project_of
 from kit.export.readme import Facts, render_readme
 from kit.export.render import Rendered, render_handler
 from kit.export.report import Fits
-from kit.export.requirements import Requirements, requirements
+from kit.export.requirements import Requirements, There, nowhere, requirements
 from kit.export.rights import why_root
 from kit.export.siblings import Siblings, find_siblings
 from kit.export.surface import variables_of
@@ -76,6 +76,8 @@ class ExportRequest:
         How a refusal says that edited files may be replaced: a call, or the card's box.
     namespace : mapping of str to object
         The kernel's names: simple values among them are compared with what the file computes.
+    there : callable
+        Which distribution of a pod in use provides a module that this machine lacks.
     given : str or None
         Text of ``test_input.json`` if no job has one.
     executed : bool
@@ -99,6 +101,7 @@ class ExportRequest:
     folder: Path | None = None
     consent: str = IN_CALL
     namespace: Mapping[str, Any] = field(default_factory=dict)
+    there: There = nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ class _Planner:
         trees = [source.tree for source in sources]
         data = find_data(sources, project)
         needed = self._requirements(trees, siblings, sliced)
+        sliced = self._asked(sliced, needed.unknown)
         copied = self._copied(siblings, data)
         gone_along = {s.path for name, s in siblings.files.items() if name in copied}
         gone_along |= {path.resolve() for name, path in data.files.items() if name in copied}
@@ -205,9 +209,25 @@ class _Planner:
             wishes=wishes_of(sliced.pip_lines),
             also=self.choices.requirements,
             notebook=imported,
+            there=self.request.there,
         )
         self.notes += needed.notes
         return needed
+
+    def _asked(self, sliced: Slice, unknown: tuple[str, ...]) -> Slice:
+        """Imports that no line of requirements.txt covers are questions."""
+        decisions = []
+        for decision in sliced.decisions:
+            origins = decision.statement.facts.imports.values() if decision.kept else ()
+            tops = dict.fromkeys(origin.partition(".")[0] for origin in origins)
+            if missing := [top for top in tops if top in unknown]:
+                reason = (
+                    f"{decision.reason}; which distribution and version gives "
+                    f"`{missing[0]}` is not known here: kit.export(requirements=[...])"
+                )
+                decision = replace(decision, reason=reason, question=True)
+            decisions.append(decision)
+        return replace(sliced, decisions=tuple(decisions))
 
     def _copied(self, siblings: Siblings, data: Data) -> dict[str, bytes]:
         """Modules and data, within the limit; data that looks like a key stays here."""

@@ -6,21 +6,31 @@ import ast
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.export.imports import Import, imports_of
-from kit.export.installed import Line, canonical, direct_url, folder_of, line_of
+from kit.export.installed import Line, canonical, direct_url, folder_of, line_of, line_there
 from kit.export.owners import owners, providers
 from kit.export.piplines import Wish, Wishes
 from kit.export.unseen import unseen
+from kit.podinfo import Provider
 
 #: a notebook's own tools: installed by its pip lines, and no part of a worker
 _TOOLS = {
     *("handler-kit", "ipykernel", "ipython", "ipywidgets", "jupyter", "jupyterlab", "nbformat"),
     *("notebook", "pip", "setuptools", "wheel", "uv", "anywidget", "jupyterlab-widgets"),
 }
+
+
+#: gives the distribution of another machine that provides a module, by the module's first name
+There = Callable[[str], Provider | None]
+
+
+def nowhere(module: str) -> Provider | None:  # noqa: ARG001 - as any other
+    """No other machine is in use."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class Requirements:
         Distributions it names, in their canonical form.
     git : bool
         Whether a line needs ``git`` to be installed.
+    unknown : tuple of str
+        First names of imported modules that nothing here or on a pod provides: no line has them.
     """
 
     text: str
@@ -45,6 +57,7 @@ class Requirements:
     local: tuple[str, ...]
     names: tuple[str, ...] = ()
     git: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 def requirements(
@@ -55,6 +68,7 @@ def requirements(
     wishes: Wishes | None = None,
     also: Sequence[Wish] = (),
     notebook: Collection[str] = (),
+    there: There = nowhere,
 ) -> Requirements:
     """Requirements of modules.
 
@@ -73,6 +87,8 @@ def requirements(
     notebook : collection of str
         First names of all modules that the notebook imports anywhere: what it installs and imports
         only for itself is no requirement.
+    there : callable
+        Which distribution of a pod in use provides a module that is not here.
 
     Returns
     -------
@@ -80,7 +96,7 @@ def requirements(
         ``runpod`` is always among them; the standard library never is.
     """
     trees = [ast.parse(sources)] if isinstance(sources, str) else list(sources)
-    return _Collector(siblings, outside or {}, wishes or Wishes(), notebook).run(trees, also)
+    return _Collector(siblings, outside or {}, wishes or Wishes(), notebook, there).run(trees, also)
 
 
 class _Collector:
@@ -90,7 +106,10 @@ class _Collector:
         outside: Mapping[str, str],
         wishes: Wishes,
         notebook: Collection[str],
+        there: There,
     ) -> None:
+        self.there = there
+        self.unknown: list[str] = []
         self.owners = owners()
         self.siblings, self.outside, self.wishes = set(siblings), outside, wishes
         self.notebook = notebook
@@ -118,6 +137,7 @@ class _Collector:
             tuple(self.local),
             tuple(sorted(self.lines)),
             any(" @ git+" in line.text for line in lines),
+            tuple(self.unknown),
         )
 
     def _import(self, found: Import) -> None:
@@ -161,7 +181,13 @@ class _Collector:
                 f"`{top}` ({origin.name}) {why} and is not copied: "
                 "put it beside handler.py and into the Dockerfile's COPY."
             )
+        elif (far := self.there(top)) is not None:
+            self.lines[canonical(far.name)] = line = line_there(
+                far.name, far.version, far.target, self.wishes.indexes
+            )
+            self.notes.append(line.note)
         elif not found.optional:
+            self.unknown.append(top)
             self.notes.append(
                 f"no installed distribution provides `{found.module}`: add what does."
             )

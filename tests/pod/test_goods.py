@@ -64,7 +64,7 @@ def test_nothing_is_written_outside_the_server_s_folder(
         pod.put("link/x")
     with pytest.raises(UsageError, match="outside the server's folder"):
         pod.put("../x")
-    with pytest.raises(UsageError, match="there is no file"):
+    with pytest.raises(UsageError, match="there is no .* in "):
         pod.put("nothing")
     assert not list(outside.iterdir())
 
@@ -111,18 +111,28 @@ def test_a_missing_package_is_installed_when_asked_and_the_job_then_runs(
             f"PIP_TARGET={str(target)!r})\n"
             f"sys.path.insert(0, {str(target)!r})"
         )
-        monkeypatch.setattr("sys.path", [*__import__("sys").path])
+        here = [path for path in __import__("sys").path if path != str(target)]
+        monkeypatch.setattr("sys.path", here)  # only the pod has it
         desk.names["kit_there_only"] = None
         desk.cell("import kit_there_only", here=False)
         desk.cell("%%handler uses\ndef uses(job):\n    return kit_there_only.value")
         job = desk.run(1)
         assert ended(job).state is JobState.FAILED
         assert "pod.install()" in str(job.error)
+        unproven = {"verify": False, "overwrite": True}
+        bundle = desk.session.export_to(tmp_path / "out", **unproven)
+        requirements = tmp_path / "out" / "requirements.txt"
+        assert "kit_there_only" not in requirements.read_text()
+        assert ["`kit_there_only` is not known" in one.reason for one in bundle.questions] == [True]
         install = pod.install()
         assert ended(install, 120).state is JobState.COMPLETED, install.logs
         assert install.output == {"installed": ["kit_there_only"]}
         assert "kit_there_only-1.0" in install.logs.replace("kit-there-only", "kit_there_only")
         assert desk.run(1).result(60) == "there"
+        bundle = desk.session.export_to(tmp_path / "out", **unproven)
+        assert "kit_there_only==1.0\n" in requirements.read_text()
+        assert not bundle.questions
+        assert any(f"has the version on {pod.name}" in note for note in bundle.notes)
         assert ended(pod.install(), 60).output == {"installed": []}
         wrong = pod.install("surely-not-there-9")
         assert ended(wrong, 120).state is JobState.FAILED

@@ -140,7 +140,7 @@ def test_a_missing_module_names_itself_and_the_way_out(jupyter: Jupyter, desk: D
 def test_a_pod_that_cannot_be_used_says_why_at_once(jupyter: Jupyter, desk: Desk) -> None:
     with pytest.raises(TargetError, match="does not take this token"):
         desk.connect(jupyter.url, "wrong-token-123")
-    with pytest.raises(TargetError, match="unreachable") as caught:
+    with pytest.raises(TargetError, match="unreachable .nothing listens there") as caught:
         desk.connect("http://127.0.0.1:9", "x")
     assert caught.type is TargetError
     assert caught.value.__cause__ is None
@@ -150,6 +150,12 @@ def test_a_pod_that_cannot_be_used_says_why_at_once(jupyter: Jupyter, desk: Desk
         desk.connect("https://no-such-host.invalid", "x")
     with pytest.raises(UsageError, match="would send the token readably"):
         kit.Pod("http://example.com:8888", token="x")
+    with pytest.raises(UsageError, match="there are two slashes"):
+        kit.Pod("http:/127.0.0.1:8888", token="x")
+    assert kit.Pod("127.0.0.1:8888", token="x").address.base == "http://127.0.0.1:8888"
+    with pytest.raises(TargetError, match=r"kit.use\(kit.Pod\(url") as told:
+        desk.session.use(f"{jupyter.url}?token={jupyter.token}")
+    assert jupyter.token not in str(told.value)
     with pytest.raises(TargetError, match="there is no target 'pod'"):
         desk.session.use("pod")
 

@@ -14,6 +14,7 @@ from kit.secret import Secret
 #: what people have in their browser's address bar behind the server's own base
 _PAGES = re.compile(r"/(?:lab|tree|notebooks|doc|edit|login|api|retro)(?:/.*)?$")
 _RUNPOD = re.compile(r"([a-z0-9]+)-\d+\.proxy\.runpod\.net")
+_MISTYPED = re.compile(r"https?:(?!//)", re.IGNORECASE)
 _TOKENS = ("KIT_POD_TOKEN", "JUPYTER_TOKEN")
 
 
@@ -43,6 +44,11 @@ class Address:
         return urlsplit(self.base).netloc
 
     @property
+    def port(self) -> int | None:
+        """The port, if the address names one."""
+        return urlsplit(self.base).port
+
+    @property
     def origin(self) -> tuple[str, str]:
         parts = urlsplit(self.base)
         return parts.scheme, parts.netloc
@@ -64,8 +70,10 @@ def parse(url: object, token: str | Secret | None = None) -> Address:
     """
     if not isinstance(url, str) or not url.strip():
         raise UsageError("kit.Pod takes the address of a Jupyter server: kit.Pod('https://...').")
+    if _MISTYPED.match(url.strip()):
+        raise UsageError("an address begins with https:// (or http://): there are two slashes.")
     try:
-        parts = urlsplit(url.strip() if "://" in url else f"https://{url.strip()}")
+        parts = urlsplit(url.strip() if "://" in url else f"{_scheme(url)}://{url.strip()}")
         host, port = parts.hostname or "", parts.port
     except ValueError as exc:
         raise UsageError(f"this is no address of a Jupyter server: {exc}.") from None
@@ -92,6 +100,12 @@ def parse(url: object, token: str | Secret | None = None) -> Address:
         label,
         runpod[1] if runpod else None,
     )
+
+
+def _scheme(url: str) -> str:
+    """What is meant where none is written: a server on this machine speaks plain HTTP."""
+    host = urlsplit(f"//{url.strip()}").hostname or ""
+    return "http" if host in ("localhost", "127.0.0.1", "::1") else "https"
 
 
 def _token(token: str | Secret | None, given: str) -> Secret:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -71,6 +72,20 @@ class Depot:
     def close_up(self, number: int) -> None:
         """Say how it went, once everything before is written."""
         self._later(lambda: self._tell("stored", number, sorted(self._failed.values())))
+
+    def provider(self, number: int, module: str) -> None:
+        """Say which distribution and version provides a module."""
+
+        def work() -> None:
+            found = None
+            with contextlib.suppress(
+                Exception
+            ):  # broken metadata of any package may raise anything
+                for name in importlib.metadata.packages_distributions().get(module, ()):
+                    found = found or (name, importlib.metadata.version(name))
+            self._tell("provider", number, found)
+
+        self._later(work)
 
     def end(self) -> None:
         self._todo.put(None)

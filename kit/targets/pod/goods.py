@@ -23,6 +23,8 @@ from kit.targets.pod.tether import Tether
 
 _PIECE_BYTES = 1 << 20
 _KEPT_BYTES = 8 << 20
+#: how long an export waits for a pod to look at its packages
+_ANSWER_S = 5.0
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\[\],<>=!~ ;'\"()+*-]*(?: @ https://\S+)?")
 
 
@@ -55,7 +57,9 @@ def goods_of(paths: Sequence[object]) -> list[Goods]:
         elif path.is_file():
             found.append(Goods(path, name.as_posix()))
         else:
-            raise UsageError(f"pod.put: there is no file {path}.")
+            raise UsageError(f"pod.put: there is no {path} in {Path.cwd()}.")
+    if not paths:
+        raise UsageError("pod.put takes files and folders: pod.put('weights', 'labels.json').")
     return found
 
 
@@ -97,6 +101,17 @@ class Carrier:
         if failed:
             raise TargetError("pod.put: the pod could not write " + "; ".join(failed) + ".")
         return [one.name for one in goods if one.name in wanted]
+
+    async def provider(self, tether: Tether, module: str) -> Any:
+        """Name and version of what gives a module there; None if nothing does, or no answer comes."""
+        number, answer = self._ask()
+        tether.post([Letter("module", (number, module))])
+        try:
+            (found,) = await asyncio.wait_for(answer, _ANSWER_S)
+        except asyncio.TimeoutError:
+            self._answers.pop(number, None)
+            return None
+        return found
 
     def _ask(self) -> tuple[int, asyncio.Future[tuple[Any, ...]]]:
         number = next(self._numbers)

@@ -168,7 +168,9 @@ class Server:
         ):
             return Away(f"{host} is unknown: look at the address, or at this machine's network.")
         if isinstance(exc, asyncio.TimeoutError):
-            return Away(f"{label} did not answer within {self._timeout_s:g} s.")
+            plain = self.address.base.startswith("https") and self.address.port is not None
+            hint = " If it speaks plain HTTP, its address begins with http://." if plain else ""
+            return Away(f"{label} did not answer within {self._timeout_s:g} s.{hint}")
         return Away(
             f"{label} is unreachable ({_words(exc)}): is the pod running, and is that its port?"
         )
@@ -299,4 +301,6 @@ def _proxy(address: Address) -> str | None:
 
 def _words(exc: BaseException) -> str:
     inner = getattr(exc, "os_error", exc)
+    if isinstance(inner, ConnectionRefusedError):
+        return "nothing listens there"
     return str(getattr(inner, "strerror", None) or inner or type(inner).__name__)

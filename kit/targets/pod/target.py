@@ -139,6 +139,19 @@ class PodTarget:
         assert self.tether is not None
         return await self._carrier.put(self.tether, goods)
 
+    def provider(self, module: str) -> tuple[str, str] | None:
+        """Distribution and version that give a module there; None: none, or it does not answer now."""
+        try:
+            found = self.call(self._provider(module))
+        except KitError:
+            return None
+        return None if found is None else (str(found[0]), str(found[1]))
+
+    async def _provider(self, module: str) -> Any:
+        if self.tether is None or self.trouble:
+            return None
+        return await self._carrier.provider(self.tether, module)
+
     def install(self, wanted: Sequence[tuple[str | None, str]]) -> JobKey:
         """Have the pod's pip install what is missing; gives the key of the job that it is."""
         return JobKey(self.call(self._install(wanted)))
@@ -299,7 +312,7 @@ class PodTarget:
                 self._flight.sampled(letter, self._local)
             elif letter.kind == "ran":
                 self.setups.ran(letter)
-            elif letter.kind in ("wanted", "stored"):
+            elif letter.kind in ("wanted", "stored", "provider"):
                 self._carrier.heard(letter)
         self._pump()
 

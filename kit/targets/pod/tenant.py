@@ -230,6 +230,8 @@ class Tenant:
             self.depot.piece(name, letter.data or b"", first=first, last=last, mode=mode)
         elif letter.kind == "filed":
             self.depot.close_up(letter.head[0])
+        elif letter.kind == "module":
+            self.depot.provider(*letter.head)
         elif letter.kind == "install":
             key = JobKey(letter.head[0])
             entry = Entry(key, key, standing("pod install"), "{}", resident=True)
