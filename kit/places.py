@@ -76,6 +76,11 @@ class Places:
             "journal, kit.jobs() shows it. pod.end() ends them."
         )
 
+    def trouble(self, target: str) -> str:
+        """Why a pod does not answer at the moment; empty for any other target."""
+        pod = self._pods.get(target)
+        return "" if pod is None else pod.trouble
+
     def provider(self, module: str) -> Provider | None:
         """Which distribution of a pod in use provides a module; None: none, or it does not answer.
 

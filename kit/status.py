@@ -21,6 +21,8 @@ def status_text(session: Session) -> str:
     if (fault := session.worker.fault) is not None:
         rows.append(("", f"ends of jobs wait until it can be written again: {fault}"))
     rows.append(("target", session.target))
+    if trouble := session.places.trouble(session.target):
+        rows.append(("", trouble))
     rows.append(("autorun", "on" if session.autorun else "off"))
     rows.append(("runpod", f"{sdk_version()} installed"))
     if not session.handlers:

@@ -180,6 +180,9 @@ def test_jobs_go_on_while_the_pod_is_away_and_a_late_end_replaces_lost(
         line.cut()
         assert ended(job).state is JobState.LOST
         assert "has not answered for 0.5 s" in (job.wire.lost or "")
+        unsent = desk.run(1)
+        assert ended(unsent).state is JobState.FAILED
+        assert "It never left this notebook" in str(unsent.error)
         (jupyter.work / "finish").touch()
         line.faults.refusing = False
         until(lambda: job.state is JobState.COMPLETED, "the late end")
@@ -234,9 +237,12 @@ def test_a_restarted_server_has_lost_the_kernel_and_gives_a_new_one(
     until(lambda: job.state is JobState.IN_PROGRESS, "the start")
     jupyter.stop()
     until(lambda: far.pods[0].target.trouble, "that it is away")
+    unsent = far.run(2)
     jupyter.start()
     assert ended(job).state is JobState.LOST
     assert "its kernel is gone" in (job.wire.lost or "")
+    until(lambda: unsent.state is JobState.IN_PROGRESS, "that it goes to the new kernel")
+    unsent.cancel()
     far.cell("%%handler handler\ndef handler(job):\n    return 31\n")
     assert far.run(1).result(60) == 31
 

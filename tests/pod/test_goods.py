@@ -64,7 +64,7 @@ def test_nothing_is_written_outside_the_server_s_folder(
         pod.put("link/x")
     with pytest.raises(UsageError, match="outside the server's folder"):
         pod.put("../x")
-    with pytest.raises(UsageError, match="there is no .* in "):
+    with pytest.raises(UsageError, match="there is no nothing in "):
         pod.put("nothing")
     assert not list(outside.iterdir())
 

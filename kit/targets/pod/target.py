@@ -65,6 +65,8 @@ class PodTarget:
         self._carrier = Carrier()
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
+        #: whether it has been away for longer than the lease
+        self._given_up = False
         #: jobs of a former kernel of this notebook that were still there when this one came
         self.former = 0
         self._loop = asyncio.new_event_loop()
@@ -262,12 +264,12 @@ class PodTarget:
         self.trouble = sentence
         label = self.name
         if state == "up":
+            self._given_up = False
             self._pump()
         elif state == "lease":
-            self._lose(
-                f"{label} has not answered for {self._pace.lease_s:g} s: {sentence} If it went on "
-                "there, its end comes when the pod is back."
-            )
+            self._given_up = True
+            self._lose(f"{self._absent()} If it went on there, its end comes when the pod is back.")
+            self._pump()
         elif state == "gone":
             why = f"{label}: {sentence} job.retry() runs it again on a new kernel"
             self._lose(why, gone=True)
@@ -277,6 +279,9 @@ class PodTarget:
                 self._leaving.add(leaving)
                 leaving.add_done_callback(self._leaving.discard)
                 self._loop.call_soon(self._pump)
+
+    def _absent(self) -> str:
+        return f"{self.name} has not answered for {self._pace.lease_s:g} s: {self.trouble}"
 
     async def _leave(self, tether: Tether) -> None:
         await tether.close(bye=False)
@@ -291,7 +296,11 @@ class PodTarget:
     def _pump(self) -> None:
         if self._closed:
             return
-        if self.tether is not None:
+        if self.tether is not None and self.trouble:
+            # what has not left this machine is not lost with the kernel there
+            if self._given_up:
+                self._flight.fail_waiting(f"{self._absent()} It never left this notebook.")
+        elif self.tether is not None:
             letters = self._flight.depart()
             if letters:
                 self.tether.post(letters)
