@@ -170,3 +170,87 @@ def test_lines_of_the_file_know_their_cell() -> None:
     assert found is not None
     assert found.place == "In [2], line 2"
     assert rendered.statement_at(1) is None
+
+
+def test_comments_that_stand_apart_go_with_what_they_stand_above() -> None:
+    book = notebook(
+        "# --- imports\n\nimport os\nimport json\n\n# for the table\n\nimport sys",
+        """\
+# --- the model
+
+# loaded once
+
+import math
+
+print("looking")
+SCALE = 3  # factor
+
+# of powers
+
+TABLE = [SCALE**n for n in range(4)]
+
+
+# --- twice
+
+# for "a" # and "b"
+def twice(x):
+    return 2 * x
+
+# looked at
+
+TABLE
+# at the end
+""",
+        "# a try\ntwice(3)\n\n# which goes\n\ntwice(4)\n\n# which stays\n\nLIMITS = [1]",
+        "# the worker\n\n%%handler\n\ndef handler(job):\n"
+        "    return json.dumps([twice(SCALE), TABLE, math.pi, LIMITS])\n\n# old\n# start()\n",
+    )
+    text = book.render()
+    assert (
+        text
+        == '''\
+"""test"""
+
+# --- imports
+
+import json
+import math
+
+import runpod
+
+# --- the model
+
+# loaded once
+
+SCALE = 3  # factor
+
+# which stays
+
+LIMITS = [1]
+
+
+# --- twice
+
+
+# for "a" # and "b"
+def twice(x):
+    return 2 * x
+
+
+# of powers
+
+TABLE = [SCALE**n for n in range(4)]
+
+
+# the worker
+
+
+def handler(job):
+    return json.dumps([twice(SCALE), TABLE, math.pi, LIMITS])
+
+
+if __name__ == "__main__":
+    runpod.serverless.start({"handler": handler})
+'''
+    )
+    assert load(text)["handler"]({}) == book.namespace["handler"]({})

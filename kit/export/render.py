@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kit.export.headings import headings_of
 from kit.handler import HandlerVersion
 from kit.source.pause import without_collector
 from kit.source.slice import Slice
@@ -62,13 +63,20 @@ def _rendered(sliced: Slice, handler: HandlerVersion, header: str) -> Rendered:
     if future:
         lines += ["", "from __future__ import " + ", ".join(future)]
     sdk = _sdk_name(sliced.kept)
+    headings = headings_of(sliced.decisions, {id(statement) for statement in hoisted})
     block = _import_block(hoisted, needs_sdk=sdk == "runpod" and not _binds_sdk(sliced.kept))
+    for above in dict.fromkeys(headings[id(s)] for s in hoisted if id(s) in headings):
+        lines += ["", *above.split("\n")]
     if block:
         lines += ["", *block]
     places: list[tuple[int, int, Statement]] = []
     before: Statement | None = None
     for statement in body:
-        lines += [""] * _gap(before, statement)
+        heading = headings.get(id(statement))
+        lines += [""] * max(_gap(before, statement), 1 if heading else 0)
+        if heading:
+            apart = 2 if isinstance(statement.node, _DEFINITIONS) else 1
+            lines += [*heading.split("\n"), *([""] * apart)]
         text = statement.text.split("\n")
         places.append((len(lines) + 1, len(lines) + len(text), statement))
         lines += text

@@ -43,6 +43,10 @@ class Statement:
         ``"keep"`` or ``"drop"`` from a ``# kit: keep`` comment, else ``""``.
     guarded : bool
         Whether it stood under ``if __name__ == "__main__":``.
+    heading : str
+        Comments above it that a blank line parts from it, ``""`` if none.
+    headed : bool
+        Whether those stand at the head of the cell, and so may be about all of it.
     """
 
     cell: Cell
@@ -56,6 +60,8 @@ class Statement:
     magic: Magic | None = None
     directive: str = ""
     guarded: bool = False
+    heading: str = ""
+    headed: bool = False
 
     @property
     def place(self) -> str:
@@ -121,11 +127,13 @@ def _split(cell: Cell, position: int, typed: str, offset: int) -> Iterator[State
         own, gap = text.of(node, body[index + 1][0] if index < last else None)
         shown = index == last and isinstance(node, ast.Expr) and not text.hushed(node)
         directive = text.directive(node)
+        heading = text.heading(node, body[index - 1][0] if index else None)
         for part, part_text in _parts(node, own, text):
             yield Statement(
                 cell, position, number, part_text, part, facts_of(part, walrus=walrus), gap,
-                shown, magic, directive, guarded,
+                shown, magic, directive, guarded, heading, bool(heading) and not index,
             )  # fmt: skip
+            heading = ""
 
 
 def _inner(cell: Cell, position: int, magic: Magic, number: int) -> Iterator[Statement]:

@@ -11,6 +11,8 @@ _SIGNS = ("#", "'", '"')
 #: since 3.12 a string with one of these letters in front may hold strings with the same quotes
 _NESTS = sys.version_info >= (3, 12)
 _NESTING = frozenset("fFtT")
+#: of cells, in files that stand for notebooks
+_MARKS = ("# %%", "#%%", "# In[", "# kit:")
 
 
 def first_line(node: ast.stmt) -> int:
@@ -162,6 +164,27 @@ class CellText:
             for number, line in enumerate(self.lines[first - 1 : last], start=first)
         ]
         return "\n".join(chunk), gap
+
+    def heading(self, node: ast.stmt, previous: ast.stmt | None) -> str:
+        """Comments that stand above a statement with a blank line in between, without indentation.
+
+        Those of the statement before it are not among them. Marks that editors put between cells
+        say nothing about the code.
+        """
+        if not self.comments:
+            return ""
+        behind = 0 if previous is None else self._last_line(previous, node)
+        found: list[str] = []
+        for number in range(behind + 1, self._comment_start(node)):
+            line = self.lines[number - 1].strip()
+            if self._is_comment_line(number) and not line.startswith(_MARKS):
+                found.append(line)
+            elif found and not line:
+                found.append("")
+        text = "\n".join(found).strip("\n")
+        while "\n\n\n" in text:
+            text = text.replace("\n\n\n", "\n\n")
+        return text
 
     def around(self, node: ast.stmt) -> tuple[str, str]:
         """Comment lines right above a statement, and the comment behind its last line."""
