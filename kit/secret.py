@@ -12,7 +12,7 @@ import json
 import os
 import re
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -189,21 +189,39 @@ def _plain_url(url: object) -> str | None:
     return redact(urlunsplit((parts.scheme, host, parts.path, "", ""))) if host else None
 
 
-#: the environment as it was last looked through, and the keys in it
-_seen: tuple[object, tuple[tuple[str, str], ...]] = (None, ())
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """The keys among the variables, and every way in which one may be written, the longest first."""
+
+    raw: dict[Any, Any] | None
+    known: tuple[tuple[str, str], ...]
+    forms: tuple[str, ...]
+
+
+_seen = _Environment(None, (), ())
+
+
+def _environment() -> _Environment:
+    global _seen
+    # A card asks some thirty times, and to walk the environment costs 25 us. To compare what
+    # os.environ holds with a copy costs 1 us, and no change goes unseen.
+    raw: object = getattr(os.environ, "_data", None)
+    if not isinstance(raw, dict) or raw != _seen.raw:
+        known = tuple(_in_environment())
+        copy = dict(raw) if isinstance(raw, dict) else None
+        _seen = _Environment(copy, known, _written(value for _, value in known))
+    return _seen
+
+
+def _written(values: Iterable[str]) -> tuple[str, ...]:
+    # the longest first: one may be the beginning of another
+    forms = {form for value in values for form in _forms(value)}
+    return tuple(sorted(forms, key=len, reverse=True))
 
 
 def _known() -> Iterator[tuple[str, str]]:
     """Names and values of all known keys."""
-    global _seen
-    # A card asks some fifty times, and to walk the environment costs 25 us. To compare what
-    # os.environ holds with a copy costs 1 us, and no change goes unseen.
-    raw: object = getattr(os.environ, "_data", None)
-    found = _seen[1]
-    if not isinstance(raw, dict) or raw != _seen[0]:
-        found = tuple(_in_environment())
-        _seen = (dict(raw) if isinstance(raw, dict) else None, found)
-    yield from found
+    yield from _environment().known
     for secret in list(_live.values()):
         value = secret.reveal()
         if len(value) >= _SHORTEST:
@@ -217,11 +235,9 @@ def _in_environment() -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _all_forms() -> Sequence[str]:
+def _all_forms() -> tuple[str, ...]:
     """Every way in which any known key may be written, the longest first."""
-    values = {value for _, value in _known()}
-    # one may be the beginning of another
-    return sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
+    return _written({value for _, value in _known()}) if _live else _environment().forms
 
 
 @lru_cache(maxsize=1024)

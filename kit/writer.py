@@ -37,6 +37,8 @@ _KINDS = {kind: kind.value for kind in EventKind}
 #: characters that take so little even at 4 bytes each are not counted
 _SURELY_INLINE = spill.INLINE_BYTES // 4
 
+_VERSION = tuple(field.name for field in dataclasses.fields(HandlerVersion))
+
 #: the parameters of the INSERT, the payloads that were written as files, about how many bytes
 Prepared = tuple[list[Any], list[tuple[str, bytes]], int]
 
@@ -229,7 +231,8 @@ class Writer:
 
     def insert_handler(self, version: HandlerVersion) -> None:
         """Insert a handler version of this session, or replace it."""
-        text = _to_text(dataclasses.asdict(version), ensure_ascii=False)
+        # not asdict: it copies what it finds, and a cell that was edited waits for this
+        text = _to_text({name: getattr(version, name) for name in _VERSION}, ensure_ascii=False)
         self.connection.execute(
             "INSERT OR REPLACE INTO handlers VALUES (?, ?, ?, ?)",
             (self._session, version.name, version.version, _storable(text)),
