@@ -102,26 +102,28 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, **folders, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
 
 
-def nbconvert(env: dict[str, str], cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def nbconvert(env: dict[str, str], cwd: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nbconvert", "--to", "RunPod_worker", *words]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True)
 
 
 def test_the_command(work: Path, installed: dict[str, str], tmp_path: Path) -> None:
     before = (work / "my_work.ipynb").read_bytes()
     # from another folder: what lies beside the notebook is found all the same
     ran = nbconvert(installed, tmp_path, str(work / "my_work.ipynb"), f"--output-dir={tmp_path}")
-    assert ran.returncode == 0, ran.stderr
+    refused = nbconvert(installed, tmp_path, str(work / "none.ipynb"))  # at the same time
+    said = refused.communicate(timeout=120)[1]
+    told = ran.communicate(timeout=120)[1]
+    assert ran.returncode == 0, told
     check(files_of((tmp_path / "my_work.zip").read_bytes()))
     assert (work / "my_work.ipynb").read_bytes() == before
     assert {path.name for path in work.iterdir() if path.suffix} == {
         "words.py", "my_work.ipynb", "unresolved.ipynb", "none.ipynb",
     }  # fmt: skip
-    ran = nbconvert(installed, tmp_path, str(work / "none.ipynb"))
-    assert ran.returncode == 1
-    *_, last = ran.stderr.splitlines()
+    assert refused.returncode == 1
+    *_, last = said.splitlines()
     assert "none.ipynb makes no worker: no cell of this notebook registers a handler: put" in last
-    assert "Traceback" not in ran.stderr
+    assert "Traceback" not in said
 
 
 # -- in a Jupyter server -------------------------------------------------------------------------

@@ -74,9 +74,15 @@ def test_comments_of_an_import_of_several_names_go_with_the_first() -> None:
 def test_statements_that_share_a_line() -> None:
     assert lines_and_texts("é = 'ü'; y = 2  # both\nz = 3") == [
         (1, "é = 'ü'"),
-        (1, "y = 2"),
+        (1, "y = 2  # both"),
         (3 - 1, "z = 3"),
     ]
+    # what stands above goes with the first, what stands behind with the last; so does the gap
+    source = "x = 0\n\n# about\na = 1; b = [\n  2]; c = 3;  # end\n# hush\nd = 4;  # d\n"
+    found = [(s.text, s.gap) for s in statements(source)[1:]]
+    assert found == [
+        ("# about\na = 1", 1), ("b = [\n  2]", 0), ("c = 3  # end", 0), ("# hush\nd = 4  # d", 0),
+    ]  # fmt: skip
 
 
 def test_decorators_and_their_comments() -> None:

@@ -114,19 +114,22 @@ def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> tupl
     from kit.secret import find_secrets
 
     parts = []
+    name = "NAME"
     waived = []
     harmless = _said_harmless(rendered.text)
     for hit in find_secrets(rendered.text):
         statement = rendered.statement_at(hit.line)
-        where = statement.cell.label if statement else f"line {hit.line} of handler.py"
+        where = statement.place if statement else f"line {hit.line} of handler.py"
+        if statement is not None and len(statement.facts.binds) == 1:
+            name = next(iter(statement.facts.binds)).upper()
         if hit.line in harmless and not hit.known:
             waived.append(f"{hit.kind} in {where} is written: `# {NOT_A_SECRET}` stands beside it.")
         else:
             parts.append(f"{hit.kind} in {where}")
-    for name, text in others:
-        harmless = _said_harmless(text) if name.endswith(".py") else set()
+    for file, text in others:
+        harmless = _said_harmless(text) if file.endswith(".py") else set()
         for hit in find_secrets(text):
-            where = f"line {hit.line} of {name}"
+            where = f"line {hit.line} of {file}"
             if hit.line in harmless and not hit.known:
                 waived.append(
                     f"{hit.kind} in {where} is written: `# {NOT_A_SECRET}` stands beside it."
@@ -137,7 +140,7 @@ def check_secrets(rendered: Rendered, others: Iterable[tuple[str, str]]) -> tupl
         raise ExportError(
             "the export would hold a secret: "
             + "; ".join(dict.fromkeys(parts))
-            + '. Read it from the environment instead: os.environ["NAME"], and set NAME on the '
+            + f'. Read it from the environment instead: os.environ["{name}"], and set {name} on the '
             f"endpoint. If it is none, write `# {NOT_A_SECRET}` behind it."
         )
     return tuple(dict.fromkeys(waived))

@@ -150,11 +150,15 @@ class CellText:
         alone = not head.strip() and not (following is not None and following.lineno <= last)
         rest = self.lines[end - 1][len(tail) :]
         if not alone or rest.lstrip().startswith(";"):
-            # shares its lines with another statement: only its own characters, no comments
+            # shares its lines with another statement: its own characters, with the comments above if
+            # it is the first of them, and the one behind if it is the last
             chunk = self.lines[code - 1 : end]
             chunk[-1] = tail
             chunk[0] = chunk[0][len(head) :]
-            return "\n".join(chunk), gap
+            above, behind = self.around(node)
+            after = rest.strip("; \t")
+            text = "\n".join(chunk) + (behind if after.startswith("#") else "")
+            return (text, 0) if head.strip() else (above + text, gap)
         width = len(head)
         if not width:
             return "\n".join(self.lines[first - 1 : last]), gap
