@@ -143,6 +143,9 @@ def test_a_job_from_the_queue_to_its_end(emulator: Emulator) -> None:
     body = {"status": "IN_PROGRESS", "output": {"at": 1}}
     assert emulator.post("job-done", "w1", id, body) == 200
     assert emulator.ask("GET", f"status/{id}")["output"] == {"at": 1}
+    # one with NaN in it is read by nobody, and ends nothing
+    assert emulator.post("job-done", "w1", id, {**body, "output": float("nan")}) == 200
+    assert emulator.ask("GET", f"status/{id}")["output"] == {"at": 1}
     assert emulator.post("job-done", "w1", id, {"output": {"b": 2}}) == 200
     ended = emulator.ask("GET", f"status/{id}")
     assert ended["status"] == "COMPLETED"

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from kit import policy
 from kit.errors import UsageError
 from kit.serving import Serving
 from kit.session import Session
-from tests.making import handler_of
+from tests.making import handler_of, until
 
 
 def ask(serving: Serving, method: str, path: str, body: Any = None) -> Any:
@@ -141,3 +142,18 @@ def test_closing_the_session_closes_the_port(tmp_path: Path) -> None:
     session.close()
     with pytest.raises(OSError):
         ask(serving, "GET", "health")
+
+
+def test_a_job_past_its_ttl_is_gone_whoever_sees_it_first(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(policy._RANGES, "ttl", (100, 1_000))
+
+    async def handler(job: dict[str, Any]) -> Any:
+        await asyncio.sleep(60)
+
+    with served(session, handler) as serving:
+        for _ in range(4):
+            id = ask(serving, "POST", "run", {"input": 1, "policy": {"ttl": 150}})["id"]
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                until(lambda: ask(serving, "GET", f"status/{id}") is None)  # noqa: B023

@@ -35,6 +35,15 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
+def is_progress(text: str) -> bool:
+    """Whether a body that is no strict JSON is a progress update with NaN or Infinity in it."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and body.get("status") == "IN_PROGRESS"
+
+
 class Book:
     """The jobs of one endpoint, as clients see them; ``Endpoint`` adds the workers' side.
 
@@ -226,6 +235,15 @@ class Book:
         if ticket.webhook and self.webhook is not None:
             self.webhook(ticket)
 
+    def expire(self, ticket: Ticket, now: float) -> bool:
+        """Delete a job whose ttl is over, even while it runs; whether it was."""
+        ttl = ticket.policy.ttl_s or self.settings.ttl_s
+        if now - ticket.submitted_at < ttl:
+            return False
+        self.time_out(ticket, f"the job's ttl of {ttl:g} s was over")
+        self.tickets.pop(ticket.id, None)
+        return True
+
     def _nudge(self) -> None:
         if self.backend is not None:
             self.backend.wake()
@@ -234,12 +252,10 @@ class Book:
         now = time.monotonic()
         settings = self.settings
         for ticket in list(self._live.values()):
-            ttl = ticket.policy.ttl_s or settings.ttl_s
             limit = ticket.policy.execution_timeout_s or settings.execution_timeout_s
-            if now - ticket.submitted_at >= ttl:
-                self.time_out(ticket, f"the job's ttl of {ttl:g} s was over")
-                self.tickets.pop(ticket.id, None)  # deleted, even while it runs
-            elif ticket.taken_at is not None and now - ticket.taken_at >= limit:
+            if self.expire(ticket, now):
+                continue
+            if ticket.taken_at is not None and now - ticket.taken_at >= limit:
                 self.time_out(ticket, f"job timed out after {limit:g} s (executionTimeout)")
         for kept in self._kept:
             while kept and (kept[0].expires_at is None or kept[0].expires_at <= now):

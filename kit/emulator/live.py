@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,9 @@ class Live:
         if event.kind is EventKind.CANCELLED:
             self._endpoint.cancel(ticket)
         elif event.kind is EventKind.TIMED_OUT:
-            self._endpoint.time_out(ticket, "job timed out (executionTimeout)")
+            # the session keeps the ttl too, and may be the first of the two to see it
+            if not self._endpoint.expire(ticket, time.monotonic()):
+                self._endpoint.time_out(ticket, "job timed out (executionTimeout)")
         elif event.payload is not None and ticket.worker is not None:
             self._endpoint.done(ticket.worker, ticket, event.payload)
             ticket.worker.draining = False  # the kernel is no pod that stopPod could stop
