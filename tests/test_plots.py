@@ -343,8 +343,9 @@ def test_the_memory_of_a_pod_is_not_that_of_this_kernel(store: Store) -> None:
         drawn(figure)
         here_ax, there_ax = figure.axes[-2:]
         assert here_ax.get_ylim()[1] < 500 * MIB < there_ax.get_ylim()[0]
-        assert "RSS\nthis kernel (MiB)" in here_ax.get_ylabel()
-        assert f"RSS\n{pod} (MiB)" in there_ax.get_ylabel()
+        assert here_ax.get_title(loc="left").startswith("Memory of this process. ")
+        said = there_ax.get_title(loc="left").replace("\n", " ")
+        assert said == f"Memory of the process on {pod}."
     ax = Figure().subplots()
     names = [text.get_text() for text in memory(store, ax=ax).axes[0].get_legend().get_texts()]
     assert names == [f"process memory (RSS), {of}" for of in ("this kernel", pod)]
@@ -352,8 +353,9 @@ def test_the_memory_of_a_pod_is_not_that_of_this_kernel(store: Store) -> None:
     other = timeline(store, since=now + 5)
     assert len(other.axes) == 1
     store.append_samples([dataclasses.replace(s, kind="vram", device=0) for s in there])
-    rows = [ax.get_ylabel() for ax in timeline(store).axes[1:]]
-    assert rows == ["RSS\nthis kernel (MiB)", f"GPU 0\n{pod} (MiB)"]
+    figure = timeline(store)
+    assert [ax.get_ylabel() for ax in figure.axes[1:]] == ["RSS (MiB)", "GPU 0 (MiB)"]
+    assert f"GPU 0, {pod}" in words(figure)
 
 
 def test_without_a_gpu_it_is_the_process_and_the_reason_is_said(store: Store) -> None:

@@ -63,7 +63,8 @@ class Jupyter:
             f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0",
             "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={self.work}",
             f"--IdentityProvider.token={self.token}", "--ServerApp.jpserver_extensions={}",
-            *self._options,
+            # how often it looks whether a kernel has died: every 3 s if not told
+            "--KernelRestarter.time_to_dead=0.5", *self._options,
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -210,8 +210,9 @@ def _draw_devices(
     places = places_of(lines)
     for ax, place in zip(axes, places, strict=True):
         own = [line for line in lines if line.place == place]
-        # one legend for all GPUs: their lines are the same
-        heading = ax is axes[0] or (place.device < 0) != (places[0].device < 0)
+        # one legend for all GPUs: their lines are the same. A process says whose it is
+        first_gpu = next((other for other in places if other.device >= 0), None)
+        heading = place.device < 0 or place == first_gpu
         title = place.title(places)
         draw_memory(ax, own, axis, reason=reason, peaks=peaks, heading=heading, title=title)
 

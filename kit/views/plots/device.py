@@ -175,11 +175,14 @@ def draw_memory(
     name = f"GPU {one.device}" if one is not None and one.device >= 0 else "VRAM"
     if process or one is None:
         name = "RSS" if process else "memory" if any(p.device < 0 for p in places) else name
-    if title is not None and "," in title:
-        name = title.replace(", ", "\n", 1)
     ax.set_ylabel(f"{name} ({unit_name})")
     if heading:
         _head(ax, reason, places, process=process)
+    if title is not None and "," in title and not process:
+        if heading:  # the legend is above
+            ax.text(0.01, 0.96, title, transform=ax.transAxes, va="top", fontsize="small")
+        else:
+            ax.set_title(title, loc="left", fontsize="small")
 
 
 def _draw_line(
