@@ -22,6 +22,7 @@ from matplotlib import rc_context, rcParams, style
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from kit.errors import UsageError
 from kit.events import (
@@ -42,6 +43,7 @@ from kit.handler import HandlerKind, HandlerVersion
 from kit.span import Span
 from kit.store import Store
 from kit.views.plots import memory, timeline
+from kit.views.plots.ground import without_ground
 from kit.views.plots.timeaxis import TimeAxis, elapsed
 
 MIB, GIB = 2**20, 2**30
@@ -372,6 +374,21 @@ def test_without_a_gpu_it_is_the_process_and_the_reason_is_said(store: Store) ->
         assert low > 0  # from 0 a few MiB of 300 could not be seen
         assert high - low >= 16 * MIB  # and noise does not look like a leak
     assert "No VRAM was recorded." in " ".join(words(memory(store)))
+
+
+def test_the_picture_of_a_card_is_read_on_any_page(store: Store) -> None:
+    now = time.time() - 20
+    store.append(job("a", now, took=2.0))
+    store.append_samples(rss(now, 2, mib=300))
+    for look in ("default", "dark_background"):
+        with style.context(look):
+            figure = without_ground(timeline(store, reason="no driver"))
+            data = plt.imread(io.BytesIO(drawn(figure)))
+        assert data[0, 0, 3] == 0
+        # neither black on a dark page nor white on a light one
+        shown = [text for text in figure.findobj(Text) if text.get_text().strip()]
+        assert len(shown) > 5
+        assert {to_hex(text.get_color()) for text in shown} == {"#797979"}
 
 
 def test_each_gpu_has_a_row_and_in_one_axes_its_own_dashes(store: Store) -> None:

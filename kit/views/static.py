@@ -45,10 +45,12 @@ _SOFT = "opacity:.7"
 _COLUMNS = ("Job", "Version", "State", "Time", "Took", "Peak", "Findings")
 _TABLE_CSS = (
     # twice the class: front ends align tables of their own accord
-    ".kit-static.kit-static table{border-collapse:collapse;width:100%;max-width:900px;margin:4px 0}"
+    ".kit-static.kit-static table{border-collapse:collapse;width:100%;max-width:900px;margin:4px 0;"
+    "table-layout:auto}"
     ".kit-static.kit-static :is(th,td){text-align:left;padding:1px 12px 1px 0;max-width:none}"
     ".kit-static.kit-static th:nth-child(4){width:40%}"
-    ".kit-static.kit-static :is(th,td):nth-child(n+5){text-align:right;white-space:nowrap}"
+    ".kit-static.kit-static :is(th,td):not([colspan]){white-space:nowrap}"
+    ".kit-static.kit-static :is(th,td):nth-child(n+5){text-align:right}"
 )
 
 

@@ -17,6 +17,7 @@ class Timeline {
     this.following = true; // live: the last stretches, whatever comes
     this.fitted = false; // everything, whatever comes; neither: the view that the hand left
     this.laneOffset = 0;
+    this.led = -1; // the job whose lane was brought into sight
     this.cursor = null; // {x, y} in the plot, null outside
     this.hovered = -1;
     this.frame = 0;
@@ -128,7 +129,7 @@ class Timeline {
     const lanes = jobs.laneList();
     const lanePx = lanes.length > 6 ? LANE_NARROW_PX : LANE_PX;
     const shown = Math.min(lanes.length, LANES_SHOWN);
-    this.laneOffset = Math.max(0, Math.min(this.laneOffset, lanes.length - shown));
+    this.leadTo(lanes, shown);
     const lanesTop = AXIS_PX + spans.lanes * SPAN_LANE_PX;
     const lanesEnd = lanesTop + shown * lanePx;
     const queueEnd = lanesEnd + (jobs.waiting.size ? QUEUE_LANE_PX : 0);
@@ -141,6 +142,20 @@ class Timeline {
     const sessions = lanes.length > 1 && lanes[0].session !== lanes[lanes.length - 1].session;
     const offset = this.laneOffset;
     return { width, lanes, sessions, offset, lanePx, shown, lanesTop, lanesEnd, queueEnd, memoryTop, memoryPx, rows, height };
+  }
+
+  /** Which lanes are in sight where there are many: that of a new job, until a hand moves them. */
+  leadTo(lanes, shown) {
+    const { jobs, filter } = this.board;
+    const latest = filter.latest();
+    if (this.following && lanes.length > shown && latest !== this.led) {
+      this.led = latest;
+      const k = lanes.indexOf(jobs.laneOf[latest]);
+      // one that never had a slot is of the newest session, whose lanes stand last
+      const at = k < 0 ? lanes.length - 1 : k;
+      if (at < this.laneOffset || at >= this.laneOffset + shown) this.laneOffset = at - shown + 1;
+    }
+    this.laneOffset = Math.max(0, Math.min(this.laneOffset, lanes.length - shown));
   }
 
   prepare() {
