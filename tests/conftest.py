@@ -11,8 +11,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from kit.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -78,6 +82,16 @@ def interruptible() -> Iterator[None]:
     found = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, found)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty journal."""
+    from kit.store import Store
+
+    opened = Store.open(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(autouse=True)

@@ -64,13 +64,6 @@ COLUMNS = {
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
-
-
 def rss(before: int, peak: int, after: int) -> MemoryUse:
     return MemoryUse("rss", -1, before * MIB, peak * MIB, after * MIB, own=True, exact=True)
 

@@ -50,13 +50,6 @@ MIB, GIB = 2**20, 2**30
 GREEN, RED = "#0a8560", "#d1491f"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     before = dict(rcParams)

@@ -8,7 +8,6 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -107,13 +106,6 @@ def job(
     ended = Ended(1000.0, info, None, memory)
     events.append(Event(name, 1, kind, at + 1.2, ended, json.dumps(body)))
     return events
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
 
 
 def hostile(store: Store) -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,6 @@ from kit.store import JobRow, Store
 
 NIGHTLY = bool(os.environ.get("KIT_NIGHTLY"))
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
 
 
 def queued(key: str, attempt: int = 1, payload: str | None = '{"input":1}', **data: Any) -> Event:

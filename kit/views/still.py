@@ -157,15 +157,20 @@ class Still:
             if self._waiting_for_rest:
                 return
             self._waiting_for_rest = True
-        self._controls.call_later(IDLE_S, lambda: views.call(lambda: self._look_for_rest(0)))
+        self._controls.call_later(
+            IDLE_S, lambda: views.call(lambda: self._look_for_rest(0, self._live.heard))
+        )
 
-    def _look_for_rest(self, quiet: int) -> None:
-        busy = self._controls.cell_is_running() or bool(self._live.feed.table.live)
-        quiet = 0 if busy or self._live.feed.backlog else quiet + 1
+    def _look_for_rest(self, quiet: int, heard: int) -> None:
+        live = self._live
+        busy = self._controls.cell_is_running() or bool(live.feed.table.live) or live.feed.backlog
+        # jobs of a few ms come and go between two looks
+        busy = busy or live.heard != heard
+        quiet, heard = 0 if busy else quiet + 1, live.heard
         # two looks a second apart: the pause between two cells of a Run All is shorter
         if quiet < 2:
             self._controls.call_later(
-                IDLE_S, lambda: views.call(lambda: self._look_for_rest(quiet))
+                IDLE_S, lambda: views.call(lambda: self._look_for_rest(quiet, heard))
             )
             return
         with self._lock:
