@@ -14,28 +14,17 @@ from urllib.parse import urlsplit
 
 from kit.secret import find_secrets, is_key_name
 from kit.source.magics import Magic
+from kit.source.shell import (
+    SHELL_CELLS,
+    commands_of,
+    is_install,
+    only_looks,
+    pip_arguments,
+    program,
+    split_line,
+)
 from kit.source.statements import Statement
 
-#: programs that only show something, as long as nothing is redirected
-_LOOKS = {
-    "cat", "clear", "cut", "date", "df", "diff", "dir", "du", "echo", "env", "false", "file",
-    "find", "free", "grep", "head", "hostname", "htop", "id", "less", "ls", "lscpu", "lspci",
-    "lsof", "man", "md5sum", "more", "nproc", "nvidia-smi", "pgrep", "printenv", "printf", "ps",
-    "pwd", "sha256sum", "sleep", "sort", "stat", "tail", "test", "top", "tree", "true", "type",
-    "uname", "uniq", "uptime", "wc", "whereis", "which", "whoami",
-}  # fmt: skip
-#: the same for one verb of a program, or an option
-_LOOKS_BY_VERB = {
-    "git": {"branch", "diff", "log", "remote", "show", "status"},
-    "pip": {"check", "freeze", "list", "show"},
-    "pip3": {"check", "freeze", "list", "show"},
-    "conda": {"env", "info", "list"},
-}
-_VERSIONS = {"--version", "-V", "-version", "--help", "-h", "version"}
-#: words in front of the program that is meant
-_BEFORE = {"sudo", "time", "nohup", "exec", "command", "-E"}
-_PYTHONS = ("python", "pypy")
-_SHELL_CELLS = {"bash", "sh", "script", "!", "sx", "system"}
 #: line magics that change where or with what the code below runs, or bind names
 _ACTS = {
     "cd": "the code below ran in {what}: relative paths and imports need that folder in the image, "
@@ -137,7 +126,7 @@ def fate_of(statement: Statement) -> Fate:
     if name in ("env", "set_env") and magic.kind == "line":
         return _variable_fate(magic)
     installs = list(_installs(statement))
-    if installs and not [c for c in _commands(magic) if not _is_install(c) and not _looks(c)]:
+    if installs and not [c for c in commands_of(magic) if not is_install(c) and not only_looks(c)]:
         if any(_has_key(words) for words in installs):
             return Fate(
                 "installs packages with a key in the line: it is not copied; "
@@ -147,7 +136,7 @@ def fate_of(statement: Statement) -> Fate:
         if any(_computed(" ".join(words)) for words in installs):
             return Fate("installs packages that Python names: add them to requirements.txt", True)
         return Fate("installs packages; requirements.txt has those that are imported")
-    if magic.kind == "shell" or name in _SHELL_CELLS:
+    if magic.kind == "shell" or name in SHELL_CELLS:
         return _shell_fate(magic)
     if name in ("conda", "mamba", "micromamba", "uv"):
         return Fate("installs packages; requirements.txt has those that are imported")
@@ -207,81 +196,15 @@ def _computed(text: str) -> bool:
 # -- commands -----------------------------------------------------------------------------------
 
 
-def _commands(magic: Magic) -> list[list[str]]:
-    """The commands of a shell line, or of a cell for a shell."""
-    if magic.kind == "shell":
-        text = magic.line
-    elif magic.kind == "cell" and magic.name in _SHELL_CELLS:
-        text = magic.body.replace("\\\n", " ")
-    elif magic.name in ("sx", "system"):
-        text = magic.line
-    elif magic.name in ("conda", "mamba", "micromamba", "pip", "uv"):
-        text = f"{magic.name} {magic.line}"
-    else:
-        return []
-    found: list[list[str]] = []
-    for line in text.splitlines():
-        found += _split(line)
-    return found
-
-
-def _split(line: str) -> Iterator[list[str]]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>()")
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    words: list[str] = []
-    try:
-        for word in lexer:
-            if set(word) <= set(";&|()"):
-                if words:
-                    yield words
-                words = []
-            elif not words and word.startswith("#"):
-                break
-            else:
-                words.append(word)
-    except ValueError:  # a quote that is never closed
-        words = line.split()
-    if words:
-        yield words
-
-
-def _program(words: list[str]) -> list[str]:
-    """A command without ``sudo``, and without assignments in front."""
-    at = 0
-    while at < len(words) - 1 and (
-        words[at] in _BEFORE or ("=" in words[at] and words[at].partition("=")[0].isidentifier())
-    ):
-        at += 1
-    return words[at:]
-
-
-def _is_install(words: list[str]) -> bool:
-    return bool(_pip_arguments(words))
-
-
-def _pip_arguments(words: list[str]) -> list[str]:
-    """What stands behind ``pip install``; empty for any other command."""
-    words = _program(words)
-    head = words[0].rpartition("/")[2] if words else ""
-    if (head.startswith(_PYTHONS) or "executable" in head) and words[1:2] == ["-m"]:
-        words = words[2:]
-    elif head == "uv":
-        words = words[1:]
-    if not words or words[0].rpartition("/")[2] not in ("pip", "pip3") or "install" not in words:
-        return []
-    return [w for w in words[words.index("install") + 1 :] if not set(w) <= set("<>")]
-
-
 def _installs(statement: Statement) -> Iterator[list[str]]:
     """Arguments of every ``pip install`` that a statement runs, by magic or by ``subprocess``."""
     if statement.magic is not None:
-        commands = _commands(statement.magic)
+        commands = commands_of(statement.magic)
     else:
         commands = list(_spawned(statement)) if "subprocess" in statement.text else []
         commands += _systemed(statement) if "os.system" in statement.text else []
     for words in commands:
-        if arguments := _pip_arguments(words):
+        if arguments := pip_arguments(words):
             yield arguments
 
 
@@ -304,7 +227,7 @@ def _systemed(statement: Statement) -> list[list[str]]:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.system":
             for argument in node.args[:1]:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                    found += _split(argument.value)
+                    found += split_line(argument.value)
     return found
 
 
@@ -319,25 +242,13 @@ def _has_key(words: list[str]) -> bool:
     return bool(find_secrets(shlex.join(words)))
 
 
-def _looks(words: list[str]) -> bool:
-    words = _program(words)
-    if not words:
-        return True
-    if any(set(word) <= set("<>") for word in words):
-        return False
-    head = words[0].rpartition("/")[2]
-    if head in _LOOKS or (set(words[1:]) & _VERSIONS and len(words) < 4):
-        return True
-    return bool(set(words[1:2]) & _LOOKS_BY_VERB.get(head, set()))
-
-
 def _shell_fate(magic: Magic) -> Fate:
-    acting = [c for c in _commands(magic) if not _looks(c) and not _is_install(c)]
+    acting = [c for c in commands_of(magic) if not only_looks(c) and not is_install(c)]
     if not acting:
         return Fate("only shows something")
     if magic.kind == "shell" and acting[0][0] == "cd":
         return Fate("changes the folder of its own shell only, so nothing")
-    first = _program(acting[0])
+    first = program(acting[0])
     line = _code(shlex.join(first))
     if first[0] in ("apt", "apt-get"):
         packages = [

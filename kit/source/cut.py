@@ -8,42 +8,13 @@ cell that is run again and again holds the handler and not the model load betwee
 from __future__ import annotations
 
 import ast
-import io
 import symtable
-import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from kit.source.pieces import Item, Piece, grouped, is_definition, joined
 from kit.source.starts import Starts
-
-Role = Literal["imports", "config", "helpers", "model", "handler"]
-
-#: calls that only read or describe; everything else may load something
-_LIGHT = (
-    "os.environ.get", "os.getenv", "int", "float", "str", "bool", "dict", "list", "set", "tuple",
-    "frozenset", "range", "len", "sorted", "Path", "pathlib.Path", "os.path.join", "re.compile",
-    "logging.getLogger", "os.path.dirname", "os.path.abspath", "max", "min", "sum", "zip", "bytes",
-)  # fmt: skip
-_SETTINGS = (
-    "logging.",
-    "load_dotenv",
-    "dotenv.",
-    "warnings.",
-    "os.environ",
-    "sys.path",
-    "random.seed",
-)
-#: a cell of definitions gets no longer than this by one more
-_LONG_LINES = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One cell's text and what it is about."""
-
-    role: Role
-    text: str
+from kit.source.texts import CellText
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +37,6 @@ class Cut:
     pieces: tuple[Piece, ...]
     line: str
     file: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    node: ast.stmt
-    text: str
-    gap: int = 0  # blank lines above it
 
 
 class NoHandler(Exception):
@@ -98,8 +62,8 @@ def cut(source: str) -> Cut:
     if expression is None:
         raise NoHandler
     first, items = _handler_last(items, start, expression)
-    pieces = list(_grouped(items[:first]))
-    pieces.append(Piece("handler", _joined(items[first:])))
+    pieces = list(grouped(items[:first]))
+    pieces.append(Piece("handler", joined(items[first:])))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return Cut(about, tuple(pieces), _line(items, starts, expression), "__file__" in names)
 
@@ -107,15 +71,13 @@ def cut(source: str) -> Cut:
 # -- statements with everything around them --------------------------------------------------------
 
 
-def _items(source: str, tree: ast.Module) -> Iterator[_Item]:
+def _items(source: str, tree: ast.Module) -> Iterator[Item]:
     """Statements with the lines above them; those that share a line are one."""
     lines = source.split("\n")
     yield from _chunks(lines, tree.body, 0, len(lines))
 
 
-def _chunks(
-    lines: Sequence[str], body: Sequence[ast.stmt], begin: int, end: int
-) -> Iterator[_Item]:
+def _chunks(lines: Sequence[str], body: Sequence[ast.stmt], begin: int, end: int) -> Iterator[Item]:
     """Cut ``lines[begin:end]`` behind each statement; the last gets what is left."""
     at = begin
     for index, node in enumerate(body):
@@ -128,11 +90,11 @@ def _chunks(
         while chunk and not chunk[-1].strip():
             chunk.pop()
         gap = next((i for i, line in enumerate(chunk) if line.strip()), 0)
-        yield _Item(node, "\n".join(chunk[gap:]), gap)
+        yield Item(node, "\n".join(chunk[gap:]), gap)
         at = last
 
 
-def _docstring(tree: ast.Module, items: list[_Item]) -> tuple[str, list[_Item]]:
+def _docstring(tree: ast.Module, items: list[Item]) -> tuple[str, list[Item]]:
     """Its text, and the statements without it, or with it as ``__doc__`` where that is read."""
     text = ast.get_docstring(tree)
     if text is None or not items or items[0].node is not tree.body[0]:
@@ -142,24 +104,24 @@ def _docstring(tree: ast.Module, items: list[_Item]) -> tuple[str, list[_Item]]:
     above = first.text.split("\n")[: -((node.end_lineno or node.lineno) - node.lineno + 1) or None]
     if any(isinstance(n, ast.Name) and n.id == "__doc__" for n in ast.walk(tree)):
         code = f"__doc__ = {text!r}"
-        return text, [_Item(ast.parse(code).body[0], "\n".join([*above, code])), *items[1:]]
+        return text, [Item(ast.parse(code).body[0], "\n".join([*above, code])), *items[1:]]
     rest = items[1:]
     comments = "\n".join(above).strip("\n")
     if comments and rest:
-        rest[0] = _Item(rest[0].node, f"{comments}\n\n{rest[0].text}", rest[0].gap)
+        rest[0] = Item(rest[0].node, f"{comments}\n\n{rest[0].text}", rest[0].gap)
     return text, rest
 
 
 # -- what stands under a guard, and in main() ------------------------------------------------------
 
 
-def _opened(source: str, tree: ast.Module, items: list[_Item], starts: Starts) -> list[_Item]:
+def _opened(source: str, tree: ast.Module, items: list[Item], starts: Starts) -> list[Item]:
     """The bodies of the ``__main__`` guard and of a ``main()`` around the start, as cells of a
     notebook: in a kernel the guard is true, and what the handler needs must be global.
     """
-    inside = _within_strings(source)
+    inside = CellText(source).inside()
     lines = source.split("\n")
-    found: list[_Item] = []
+    found: list[Item] = []
     for item in items:
         guard = main_guard(item.node)
         if guard is not None and len(guard.body) > 1:
@@ -169,7 +131,7 @@ def _opened(source: str, tree: ast.Module, items: list[_Item], starts: Starts) -
     main = _main_to_inline(source, tree, [item.node for item in found], starts)
     if main is None:
         return found
-    result: list[_Item] = []
+    result: list[Item] = []
     for item in found:
         if item.node is main:
             continue
@@ -189,9 +151,7 @@ def main_guard(node: ast.stmt) -> ast.If | None:
     return node if same else None
 
 
-def _body(
-    lines: Sequence[str], inside: set[int], node: ast.If | ast.FunctionDef
-) -> Iterator[_Item]:
+def _body(lines: Sequence[str], inside: set[int], node: ast.If | ast.FunctionDef) -> Iterator[Item]:
     body = node.body
     if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
         body = body[1:]
@@ -203,28 +163,13 @@ def _body(
         header -= 1
     if body[0].lineno == node.lineno:  # `if ...: a(); b()` on one line
         for statement in body:
-            yield _Item(statement, ast.unparse(statement))
+            yield Item(statement, ast.unparse(statement))
         return
     flat = [
         line if number in inside or line[:width].strip() else line[width:]
         for number, line in enumerate(lines, 1)
     ]
     yield from _chunks(flat, body, header, node.end_lineno or node.lineno)
-
-
-def _within_strings(source: str) -> set[int]:
-    """Lines that begin within a string: their indentation is part of it."""
-    inside: set[int] = set()
-    starts: list[int] = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        name = tokenize.tok_name[token.type]
-        if name == "STRING":
-            inside.update(range(token.start[0] + 1, token.end[0] + 1))
-        elif name in ("FSTRING_START", "TSTRING_START"):
-            starts.append(token.start[0])
-        elif name in ("FSTRING_END", "TSTRING_END"):
-            inside.update(range(starts.pop() + 1, token.end[0] + 1))
-    return inside
 
 
 def _main_to_inline(
@@ -279,9 +224,7 @@ def _calls_main(node: ast.stmt, name: str) -> bool:
 # -- the handler's cell ----------------------------------------------------------------------------
 
 
-def _handler_last(
-    items: list[_Item], start: int | None, expression: str
-) -> tuple[int, list[_Item]]:
+def _handler_last(items: list[Item], start: int | None, expression: str) -> tuple[int, list[Item]]:
     """Where the handler's cell begins, and the statements with the handler's ``def`` in it."""
     end = len(items) if start is None else start
     # what reads the command line must not see the kernel's: only the handler's cell is kept from it
@@ -295,16 +238,12 @@ def _handler_last(
         return first, items
     between = items[at + 1 : first]
     mentioned = {n.id for item in between for n in ast.walk(item.node) if isinstance(n, ast.Name)}
-    if len(bound) == 1 and _is_definition(items[at].node) and expression not in mentioned:
+    if len(bound) == 1 and is_definition(items[at].node) and expression not in mentioned:
         moved = [*items[:at], *between, items[at], *items[first:]]
         needed = {n.id for n in _evaluated(items[at].node)}
         if not needed & {name for item in between for name in _binds(item.node)}:
             return first - 1, moved
     return at, items
-
-
-def _is_definition(node: ast.stmt) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
 def _evaluated(node: ast.stmt) -> Iterator[ast.Name]:
@@ -315,7 +254,7 @@ def _evaluated(node: ast.stmt) -> Iterator[ast.Name]:
 
 
 def _reads_argv(node: ast.stmt) -> bool:
-    if _is_definition(node) or isinstance(node, ast.ClassDef):
+    if is_definition(node) or isinstance(node, ast.ClassDef):
         return False
     return any(
         (isinstance(n, ast.Attribute) and n.attr in ("argv", "parse_args", "parse_known_args"))
@@ -333,7 +272,7 @@ def _binds(node: ast.stmt) -> set[str]:
     }
 
 
-def _line(items: Sequence[_Item], starts: Starts, expression: str) -> str:
+def _line(items: Sequence[Item], starts: Starts, expression: str) -> str:
     """Nothing where ``start()`` is called in any case; else what it would have been told."""
     if any(_always_starts(item.node, starts) for item in items):
         return ""
@@ -359,55 +298,3 @@ def _always_starts(node: ast.stmt, starts: Starts) -> bool:
     if guard is not None:
         return any(_always_starts(inner, starts) for inner in guard.body)
     return isinstance(node, (ast.Expr, ast.Assign, ast.With)) and bool(starts.calls(node))
-
-
-# -- cells -----------------------------------------------------------------------------------------
-
-
-def _grouped(items: Sequence[_Item]) -> Iterator[Piece]:
-    group: list[_Item] = []
-    role: Role | None = None
-    for item in items:
-        own = _role(item.node, role)
-        long = own == "helpers" and len(_joined([*group, item]).split("\n")) > _LONG_LINES
-        if group and (own != role or long):
-            assert role is not None
-            yield Piece(role, _joined(group))
-            group = []
-        group.append(item)
-        role = own
-    if group:
-        assert role is not None
-        yield Piece(role, _joined(group))
-
-
-def _joined(items: Sequence[_Item]) -> str:
-    """The text of a cell; as many blank lines between statements as a person would leave."""
-    text = ""
-    for index, item in enumerate(items):
-        if index:
-            large = isinstance(item.node, ast.ClassDef) or _is_definition(item.node)
-            before = items[index - 1].node
-            large = large or isinstance(before, ast.ClassDef) or _is_definition(before)
-            text += "\n" * (1 + (2 if large else min(item.gap, 2)))
-        text += item.text
-    return text
-
-
-def _role(node: ast.stmt, before: Role | None) -> Role:
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return "imports"
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return "helpers"
-    if isinstance(node, (ast.Try, ast.If)) and all(
-        isinstance(n, (ast.Import, ast.ImportFrom)) for n in node.body
-    ):
-        return "imports"
-    calls = [ast.unparse(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)]
-    if isinstance(node, (ast.Assign, ast.AnnAssign)):
-        light = all(call in _LIGHT or call.endswith(".copy") for call in calls)
-        return "config" if light else "model"
-    text = ast.unparse(node)
-    if isinstance(node, ast.Expr) and text.startswith(_SETTINGS):
-        return "config"
-    return before if before in ("config", "model") and not calls else "model"
