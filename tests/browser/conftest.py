@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: pictures for a person to look at
 SHOTS = ROOT / "build" / "screenshots"
 
+#: where the server keeps the chosen theme, below its home
+THEMES = "settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
 _THEME = """name => window.jupyterapp.commands.execute(
     "apputils:change-theme", {theme: name}).then(() => true)"""
 _SHOW = """async n => {
@@ -31,6 +34,14 @@ _SHOW = """async n => {
 }"""
 _SAVED = "() => window.jupyterapp.shell.currentWidget.context.save().then(() => true)"
 _COLLAPSE = "() => { window.jupyterapp.shell.collapseLeft(); }"
+
+
+def settled(page: Page, faults: Callable[[], Any]) -> None:
+    """Wait until nothing is at fault: colours fade and layouts follow, sooner or later."""
+    until = time.monotonic() + 15
+    while found := faults():
+        assert time.monotonic() < until, found
+        page.wait_for_timeout(100)
 
 
 class Here:
@@ -61,9 +72,9 @@ class Here:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    work = tmp_path_factory.mktemp("work")
-    server = Lab(Here(), work, tmp_path_factory.mktemp("lab"))  # type: ignore[arg-type]
-    server.work = work  # type: ignore[attr-defined]
+    work, home = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("lab")
+    server = Lab(Here(), work, home)  # type: ignore[arg-type]
+    server.work, server.home = work, home  # type: ignore[attr-defined]
     yield server
     server.close()
 
@@ -106,6 +117,8 @@ def notebook(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Callable[.
             made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
             made.cells = [nbformat.v4.new_code_cell(source) for source in cells]
             nbformat.write(made, path)
+        # the light theme, whatever the test before chose last
+        (lab.home / THEMES).unlink(missing_ok=True)  # type: ignore[attr-defined]
         opened = Notebook(lab, page, path)
         opened.open()
         return opened

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.conftest import Notebook
+from tests.browser.conftest import Notebook, settled
 from tests.install.lab import DONE, RUN_CELL, outputs, run_cell
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ class Hands:
             self.page.set_viewport_size({"width": width, "height": 1000})
             name = theme.split()[1].lower()
             self.card.locator(f'xpath=self::*[@data-kit-theme="{name}"]').wait_for()
-            self.page.wait_for_timeout(300)
-            poor = self.card.evaluate(POOR)
-            assert not poor, (theme, poor)
-            assert self.card.evaluate("c => c.scrollWidth <= c.clientWidth")
+            settled(self.page, lambda: self.card.evaluate(POOR))
+            settled(self.page, lambda: self.card.evaluate("c => c.scrollWidth > c.clientWidth"))
 
     def output(self, key: str, value: str) -> None:
         self.card.locator(".kit-tab-body .kit-entry", has_text=key).filter(
