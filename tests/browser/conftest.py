@@ -27,6 +27,8 @@ SHOTS = ROOT / "build" / "screenshots"
 THEMES = "settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings"
 _THEME = """name => window.jupyterapp.commands.execute(
     "apputils:change-theme", {theme: name}).then(() => true)"""
+_THEMED = """name => document.body.dataset.jpThemeName === name
+    && document.getElementById("jupyterlab-splash") === null"""
 _SHOW = """async n => {
     const content = window.jupyterapp.shell.currentWidget.content;
     await content.scrollToItem(n, "start");
@@ -142,6 +144,8 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         self.page.evaluate(_THEME, name)
+        # a second change while JupyterLab still covers the page for the first is an error of its own
+        self.page.wait_for_function(_THEMED, arg=name)
 
     def card(self, cell: int) -> Any:
         """The live card under a cell."""

@@ -95,6 +95,12 @@ STATE = """() => {
 }"""
 
 
+#: what is wider than the card, if anything is
+ASKEW = """card => card.scrollWidth <= card.clientWidth ? "" : [card.clientWidth, card.scrollWidth,
+    ...[...card.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right
+        > card.getBoundingClientRect().right + 0.5).map(e => `${e.tagName}.${e.className}`)].join(" ")"""
+
+
 class Hands:
     """What a person does with one card."""
 
@@ -128,7 +134,7 @@ class Hands:
             name = theme.split()[1].lower()
             self.card.locator(f'xpath=self::*[@data-kit-theme="{name}"]').wait_for()
             settled(self.page, lambda: self.card.evaluate(POOR))
-            settled(self.page, lambda: self.card.evaluate("c => c.scrollWidth > c.clientWidth"))
+            settled(self.page, lambda: self.card.evaluate(ASKEW))
 
     def output(self, key: str, value: str) -> None:
         self.card.locator(".kit-tab-body .kit-entry", has_text=key).filter(

@@ -70,6 +70,7 @@ class PodTarget:
         #: jobs of a former kernel of this notebook that were still there when this one came
         self.former = 0
         self._loop = asyncio.new_event_loop()
+        self._servers: set[Server] = set()
         self.setups = Setups(name, worker, hooks, self._loop.call_later)
         self._flight = Flight(name, worker, hooks, self.setups)
         self._thread = threading.Thread(target=self._main, name="kit-pod", daemon=True)
@@ -82,6 +83,9 @@ class PodTarget:
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        # what was cancelled may have left its client open
+        for server in list(self._servers):
+            self._loop.run_until_complete(server.close())
         # a TLS connection that was given up is closed a few turns of the loop later
         self._loop.run_until_complete(asyncio.sleep(_LINGER_S))
         self._loop.close()
@@ -123,7 +127,7 @@ class PodTarget:
         self.call(self._readdress(connect))
 
     async def _readdress(self, connect: Callable[[], Server]) -> None:
-        server = connect()
+        server = self._client(connect)
         try:
             await server.check()
         finally:
@@ -131,6 +135,11 @@ class PodTarget:
         self._connect = connect
         if self.tether is not None:
             self.tether.readdress(server)
+
+    def _client(self, connect: Callable[[], Server]) -> Server:
+        server = connect()
+        self._servers.add(server)
+        return server
 
     def put(self, goods: Sequence[Goods]) -> list[str]:
         """Send files; blocks until the pod has them. Gives the names of those that had changed."""
@@ -229,7 +238,7 @@ class PodTarget:
                 self._opening = None
 
     async def _open(self) -> None:
-        server = self._connect()
+        server = self._client(self._connect)
         tether = Tether(server, self._kernel, self._who, self._pace, self._hear, self._changed)
         try:
             await tether.open()
