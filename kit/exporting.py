@@ -37,10 +37,10 @@ def request_of(
     from kit.export import ExportRequest
     from kit.export.choices import ALL
     from kit.source.saved import compared, saved_path
+    from kit.verifying import recorded_jobs
 
     chosen = session.handler(handler)
-    rows = session.store.rows(limit=50, session=session.session_id, handler=chosen.name)
-    jobs = tuple(session.store.views([row.key for row in rows]))
+    jobs = recorded_jobs(session.store, 50, chosen.name, session=session.session_id)
     return ExportRequest(
         path=session.folder() / os.fspath(path),
         handler=chosen.info,

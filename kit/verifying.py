@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kit.emulator.replay import play
 from kit.errors import UsageError
-from kit.events import JobView
+from kit.events import JobState, JobView
 from kit.export.compare import EXACT, Tolerance
 from kit.export.inputs import inputs_beside
 from kit.export.place import about
@@ -67,5 +67,21 @@ def _jobs(
         if not isinstance(name, str) or not isinstance(number, int) or not isinstance(by, str):
             return (), None
         handler, version, session = name, number, by
-    rows = store.rows(limit=2 * MAX_JOBS, handler=handler, version=version, session=session)
-    return tuple(store.views([row.key for row in rows])), version
+    jobs = recorded_jobs(store, 2 * MAX_JOBS, handler, version=version, session=session)
+    return jobs, version
+
+
+def recorded_jobs(
+    store: Store, limit: int, handler: str, *, version: int | None = None, session: str | None
+) -> tuple[JobView, ...]:
+    """The latest jobs, and the latest that ended by themselves, newest first.
+
+    The latest alone may all be waiting, or cancelled at once, while thousands have an answer.
+    """
+    latest, ended = (
+        store.rows(limit=limit, handler=handler, version=version, session=session, state=states)
+        for states in (None, (JobState.COMPLETED, JobState.FAILED))
+    )
+    # those of the second that the first has not are older than all of the first
+    keys = dict.fromkeys(row.key for row in (*latest, *ended))
+    return tuple(store.views(list(keys)))

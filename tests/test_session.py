@@ -707,3 +707,38 @@ def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:
     assert session.stuck_threads() == 0
     session.close()
     assert not list(tmp_path.iterdir()), "a progress update or a close opened the journal"
+
+
+def test_a_proof_finds_jobs_that_ended_behind_many_that_wait_or_were_cancelled(
+    session: Session,
+) -> None:
+    from kit.verifying import recorded_jobs
+
+    hold = threading.Event()
+
+    def held(job: Any) -> Any:
+        return job["input"] if job["input"] < 2 else hold.wait(30)
+
+    handler = handler_of(held)
+    session.add(handler)
+    done = [ended(submit(session, handler, n)).id for n in range(2)]
+    crowd = [submit(session, handler, n) for n in range(2, 12)]
+
+    def known() -> list[str]:
+        found = recorded_jobs(session.store, 5, "handler", session=session.session_id)
+        return [job.id for job in found if job.state is JobState.COMPLETED]
+
+    try:
+        assert known() == done[::-1]
+        for job in crowd[1:]:
+            job.cancel()
+        for job in crowd[1:]:
+            ended(job)
+        assert known() == done[::-1]
+    finally:
+        hold.set()
+    ended(crowd[0])
+    found = recorded_jobs(session.store, 5, "handler", session=session.session_id)
+    assert (
+        len(found) == len({job.key for job in found}) == 8
+    )  # the latest five, and three with an end
