@@ -96,7 +96,7 @@ def page(_browser: Page) -> Iterator[Page]:
         viewport={"width": 1280, "height": 1000}
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     yield page
