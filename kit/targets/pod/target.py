@@ -244,6 +244,7 @@ class PodTarget:
             await tether.open()
         except BaseException:
             await server.close()
+            self._servers.discard(server)
             raise
         assert tether.welcome is not None
         self.setups.renew(tether.welcome.record, tether.welcome.plans)
@@ -295,6 +296,7 @@ class PodTarget:
     async def _leave(self, tether: Tether) -> None:
         await tether.close(bye=False)
         await tether.server.close()
+        self._servers.discard(tether.server)
 
     def _lose(self, reason: str, *, gone: bool = False) -> None:
         self._flight.lose(reason, gone=gone)
